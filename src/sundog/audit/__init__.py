@@ -1,0 +1,1 @@
+"""Runs that join the rooms: image set + classifier + methods -> run folder."""

@@ -1,0 +1,1 @@
+"""Which model is biased: statistics on predictions with and without a cue."""

@@ -1,0 +1,1 @@
+"""Image sets, embedded sets, transforms and planted cues."""

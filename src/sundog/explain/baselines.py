@@ -1,0 +1,76 @@
+"""Baselines in pixel space: what 'absent' looks like, before the classifier's normalisation."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sundog.core.errors import InputError, UnknownNameError
+from sundog.core.seeds import image_generator
+from sundog.core.shapes import Images
+
+BaselineName = Literal["black", "white", "grey", "mean", "blur", "uniform"]
+Baseline = BaselineName | float | Tensor
+
+
+def blur_images(images: Images, *, sigma: float) -> Images:
+    """Gaussian blur (kernel radius 3 sigma, edges replicated); ``sigma`` in pixels."""
+    radius = max(1, int(3 * sigma + 0.5))
+    x = torch.arange(-radius, radius + 1, dtype=images.dtype, device=images.device)
+    kernel = torch.exp(-0.5 * (x / sigma) ** 2)
+    kernel = kernel / kernel.sum()
+    channels = images.shape[1]
+    padded = F.pad(images, (radius,) * 4, mode="replicate")
+    rows = F.conv2d(padded, kernel.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
+    return F.conv2d(rows, kernel.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
+
+
+def make_baseline(images: Images, baseline: Baseline = "black", *, seed: int = 0) -> Images:
+    """Return one baseline image per image, ``float[batch, 3, height, width]`` in [0, 1].
+
+    Args:
+        images: the images that are explained.
+        baseline: ``black`` 0, ``white`` 1, ``grey`` 0.5, ``mean`` (each image's channel mean),
+            ``blur`` (Gaussian, sigma = 5 % of the shorter side), ``uniform`` (noise from the seed
+            and the image), a number, or a tensor that broadcasts to the images.
+        seed: for ``uniform``.
+
+    Raises:
+        UnknownNameError: unknown name.
+        InputError: a tensor that does not broadcast to the images.
+    """
+    if isinstance(baseline, Tensor):
+        try:
+            return baseline.to(images).expand_as(images).contiguous()
+        except RuntimeError as error:
+            raise InputError(
+                "baseline",
+                expected=f"a tensor that broadcasts to {tuple(images.shape)}",
+                got=str(tuple(baseline.shape)),
+            ) from error
+    if isinstance(baseline, (int, float)):
+        return torch.full_like(images, float(baseline))
+    constants = {"black": 0.0, "grey": 0.5, "white": 1.0}
+    if baseline in constants:
+        return torch.full_like(images, constants[baseline])
+    if baseline == "mean":
+        return images.mean(dim=(2, 3), keepdim=True).expand_as(images).contiguous()
+    if baseline == "blur":
+        return blur_images(images, sigma=max(0.5, 0.05 * min(images.shape[2:])))
+    if baseline == "uniform":
+        drawn = [
+            torch.rand(image.shape, generator=image_generator(image, seed, "uniform baseline"))
+            for image in images
+        ]
+        return torch.stack(drawn).to(images)
+    raise UnknownNameError("baseline", str(baseline), get_args(BaselineName))
+
+
+def baseline_text(baseline: Baseline) -> str:
+    """Return how a result names this baseline."""
+    if isinstance(baseline, Tensor):
+        return f"tensor{tuple(baseline.shape)}"
+    return str(baseline)

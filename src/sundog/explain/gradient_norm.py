@@ -1,0 +1,60 @@
+"""Gradient norm (sensitivity, saliency): ``|| d f_c(x) / d x ||`` over the channels of each pixel.
+
+Source: Simonyan, Vedaldi & Zisserman, 2013, arXiv 1312.6034. The seed takes the L2 norm over the
+channels where the paper takes the maximum.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from sundog.core.shapes import Images
+from sundog.explain.budget import DEFAULT_BUDGET
+from sundog.explain.objective import OutputKind, Target, make_objective
+from sundog.explain.passes import weighted_gradients
+from sundog.explain.reduction import Reduction, reduce_channels
+from sundog.models.classifier import Classifier
+
+
+def gradient_norm(
+    classifier: Classifier,
+    images: Images,
+    target: Target = None,
+    *,
+    reduction: Reduction = "l2",
+    output: OutputKind = "logit",
+    budget: int = DEFAULT_BUDGET,
+) -> Tensor:
+    """Return the size of the gradient of the explained scalar at each pixel.
+
+    Operator: ``R = reduce_channels(d f_c(x) / d x)``, x in [0, 1] before normalisation.
+
+    Args:
+        classifier: in eval mode.
+        images: ``float[batch, 3, height, width]`` in [0, 1].
+        target: class per image, one class, a scalar of the logits, or None: the predicted class.
+        reduction: ``l2`` (the seed's), ``sum`` (signed), ``abs_sum``, or ``none``.
+        output: logit (the seed's), probability or log_probability.
+        budget: bytes of activations held at once.
+
+    Returns:
+        ``float[batch, height, width]``, >= 0 for ``l2``; high = the scalar is sensitive there.
+        ``[batch, 3, height, width]`` for ``reduction="none"``. Units: scalar per unit of [0, 1].
+
+    Raises:
+        InputError: bad images, target or output. ModelStateError: train mode or no gradient.
+
+    Source: Simonyan et al., 2013, arXiv 1312.6034.
+    """
+    classifier.require_gradient("gradient_norm")
+    objective = make_objective(classifier, images, target, output=output)
+    gradient = weighted_gradients(
+        classifier,
+        images,
+        objective,
+        points=1,
+        make_rows=lambda owner, _point: images[owner],
+        combine=lambda g, _owner, _point: g,
+        budget=budget,
+    )
+    return reduce_channels(gradient, reduction)

@@ -1,0 +1,158 @@
+"""Which scalar of the classifier's output is explained: the class, and logit or probability."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from sundog.core.errors import InputError
+from sundog.core.shapes import Images, Labels, Logits, Scores
+from sundog.models.classifier import Classifier
+
+OutputKind = Literal["logit", "probability", "log_probability"]
+Target = Labels | int | Callable[[Logits], Scores] | None
+"""A class per image, one class for all, any scalar of the logits, or None: the predicted class."""
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """The scalar per image that a method explains; call it with logits to get it.
+
+    Attributes:
+        output: logit, probability (softmax over the classifier's classes) or its logarithm.
+        target: ``int64[batch]``, the explained class of each image; ``None`` for ``custom``.
+        custom: any scalar of the logits, ``[rows, classes] -> [rows]``.
+        logits: ``[batch, classes]`` of the clean images.
+    """
+
+    output: OutputKind
+    target: Labels | None
+    custom: Callable[[Logits], Scores] | None
+    logits: Logits
+
+    def __call__(self, logits: Logits, owner: Labels | None = None) -> Scores:
+        """Return the scalar of each row; ``owner[row]`` is the image that a row was made from."""
+        if self.custom is not None:
+            value = self.custom(logits)
+            if value.shape != logits.shape[:1]:
+                raise InputError(
+                    "A target function's result",
+                    expected=f"one value per row, shape {tuple(logits.shape[:1])}",
+                    got=str(tuple(value.shape)),
+                )
+            return value
+        if self.target is None:
+            raise InputError("target", expected="a class per image or a function", got="neither")
+        index = self.target if owner is None else self.target[owner]
+        if self.output == "probability":
+            logits = logits.softmax(dim=1)
+        elif self.output == "log_probability":
+            logits = logits.log_softmax(dim=1)
+        return logits.gather(1, index[:, None]).squeeze(1)
+
+
+def check_images(images: Images) -> None:
+    """Refuse images that are not ``float[batch, 3, height, width]`` in [0, 1] and finite."""
+    if not isinstance(images, Tensor) or images.ndim != 4 or images.shape[1] != 3:
+        got = str(tuple(images.shape)) if isinstance(images, Tensor) else type(images).__name__
+        raise InputError(
+            "images",
+            expected="a tensor [batch, 3, height, width]",
+            got=got,
+            hint="Add a batch axis with images[None]; grey images are repeated to 3 channels.",
+        )
+    if images.shape[0] == 0:
+        raise InputError("images", expected="at least one image", got="an empty batch")
+    if not images.is_floating_point():
+        raise InputError(
+            "images",
+            expected="floating point in [0, 1]",
+            got=str(images.dtype),
+            hint="Divide by 255.",
+        )
+    low, high = float(images.detach().min()), float(images.detach().max())
+    if not (low == low and high == high):
+        bad = int(torch.isnan(images.detach()).flatten(1).any(dim=1).sum())
+        raise InputError(
+            "images",
+            expected="finite",
+            got=f"NaN in {bad} of {len(images)} images",
+            hint="Drop or repair them before explaining.",
+        )
+    if low < -1e-4 or high > 1 + 1e-4:
+        raise InputError(
+            "images",
+            expected="in [0, 1]",
+            got=f"values from {low:.4g} to {high:.4g}",
+            hint="Pass images before normalisation; the classifier normalises them itself.",
+        )
+
+
+def make_objective(
+    classifier: Classifier,
+    images: Images,
+    target: Target = None,
+    *,
+    output: OutputKind = "logit",
+    batch_size: int = 32,
+) -> Objective:
+    """Check images and classifier, predict, and fix the scalar that is explained.
+
+    Args:
+        classifier: in eval mode.
+        images: ``float[batch, 3, height, width]`` in [0, 1].
+        target: see :data:`Target`; the predicted class of the clean image if None.
+        output: logit, probability or log_probability.
+        batch_size: images per forward pass.
+
+    Raises:
+        InputError: bad images, a class out of range, an unknown output kind.
+        ModelStateError: a classifier in train mode.
+    """
+    if output not in get_args(OutputKind):
+        raise InputError("output", expected=f"one of {get_args(OutputKind)}", got=repr(output))
+    check_images(images)
+    logits = classifier.predict(images, batch_size=batch_size)
+    if not bool(torch.isfinite(logits).all()):
+        raise InputError(
+            "The classifier's logits",
+            expected="finite",
+            got=f"NaN or infinity for {int((~torch.isfinite(logits)).any(1).sum())} images",
+            hint="The weights or the normalisation are broken.",
+        )
+    if callable(target) and not isinstance(target, Tensor):
+        return Objective(output=output, target=None, custom=target, logits=logits)
+    return Objective(
+        output=output, target=resolve_target(target, logits), custom=None, logits=logits
+    )
+
+
+def resolve_target(target: Labels | int | None, logits: Logits) -> Labels:
+    """Return one class per image: the predicted one if ``target`` is None.
+
+    Raises:
+        InputError: a wrong number of classes, or a class out of range.
+    """
+    if target is None:
+        return logits.argmax(dim=1)
+    index = torch.as_tensor(target, dtype=torch.int64, device=logits.device)
+    if index.ndim == 0:
+        index = index.expand(len(logits)).contiguous()
+    if index.shape != logits.shape[:1]:
+        raise InputError(
+            "target",
+            expected=f"one class per image, shape ({len(logits)},)",
+            got=str(tuple(index.shape)),
+        )
+    classes = logits.shape[1]
+    if bool(((index < 0) | (index >= classes)).any()):
+        raise InputError(
+            "target",
+            expected=f"a class in 0..{classes - 1}",
+            got=f"classes from {int(index.min())} to {int(index.max())}",
+        )
+    return index

@@ -1,0 +1,84 @@
+"""Forward and backward passes over many rows made from a few images, a bounded number at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from sundog.core.shapes import Images, Labels
+from sundog.explain.budget import DEFAULT_BUDGET, rows_per_pass
+from sundog.explain.objective import Objective
+from sundog.models.classifier import Classifier
+
+MakeRows = Callable[[Labels, Labels], Images]
+"""``(image index[rows], point index[rows]) -> images[rows, 3, height, width]``."""
+
+
+def input_gradient(
+    classifier: Classifier, rows: Images, objective: Objective, owner: Labels | None = None
+) -> tuple[Images, Tensor]:
+    """Return the gradient of the explained scalar at each row, and the rows' logits.
+
+    One backward pass serves all rows, because in eval mode no row depends on another.
+    """
+    leaf = rows.detach().clone().requires_grad_()
+    with torch.enable_grad():
+        logits = classifier(leaf)
+        (gradient,) = torch.autograd.grad(objective(logits, owner).sum(), leaf)
+    return gradient.detach(), logits.detach()
+
+
+def weighted_gradients(
+    classifier: Classifier,
+    images: Images,
+    objective: Objective,
+    *,
+    points: int,
+    make_rows: MakeRows,
+    combine: Callable[[Images, Labels, Labels], Images],
+    budget: int = DEFAULT_BUDGET,
+) -> Images:
+    """Return ``sum over points k of combine(gradient at row (i, k))`` for every image i.
+
+    The rows (image, point) are made, used and dropped in chunks that fit the budget; the sum runs
+    over k in order, so that it does not depend on how the rows were split.
+
+    Args:
+        classifier: in eval mode.
+        images: ``[batch, 3, height, width]``.
+        objective: the explained scalar.
+        points: number of points per image.
+        make_rows: makes the rows from image and point indices.
+        combine: ``(gradients[rows], image index, point index) -> [rows, 3, height, width]``.
+        budget: bytes of activations held at once.
+    """
+    total = torch.zeros_like(images)
+    chunk = rows_per_pass(classifier, images, gradient=True, budget=budget)
+    count = len(images) * points
+    for start in range(0, count, chunk):
+        row = torch.arange(start, min(start + chunk, count), device=images.device)
+        owner, point = row // points, row % points
+        gradient, _ = input_gradient(classifier, make_rows(owner, point), objective, owner)
+        total.index_add_(0, owner, combine(gradient, owner, point).to(total.dtype))
+    return total
+
+
+@torch.no_grad()
+def forward_rows(
+    classifier: Classifier,
+    images: Images,
+    *,
+    points: int,
+    make_rows: MakeRows,
+    read: Callable[[Tensor, Labels, Labels], None],
+    budget: int = DEFAULT_BUDGET,
+) -> None:
+    """Give ``read`` the logits of every row (image, point), in order, a chunk at a time."""
+    chunk = rows_per_pass(classifier, images, gradient=False, budget=budget)
+    count = len(images) * points
+    for start in range(0, count, chunk):
+        row = torch.arange(start, min(start + chunk, count), device=images.device)
+        owner, point = row // points, row % points
+        read(classifier(make_rows(owner, point)), owner, point)

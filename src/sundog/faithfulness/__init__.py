@@ -1,0 +1,1 @@
+"""How well a map predicts what the classifier does when pixels change."""

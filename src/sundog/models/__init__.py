@@ -1,0 +1,1 @@
+"""Classifiers: adapter, layers, zoo, reference nets, training."""
