@@ -1,0 +1,76 @@
+"""How many rows fit in one pass: measured on one image, bounded by a byte budget."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sundog.core.errors import InputError
+from sundog.core.shapes import Images
+from sundog.models.classifier import Classifier
+
+DEFAULT_BUDGET = 1 << 30
+"""Bytes of activations that one pass may hold (1 GiB)."""
+MAX_ROWS = 64
+"""More rows than this per pass bring no speed."""
+
+
+def bytes_per_image(classifier: Classifier, image: Images, *, gradient: bool) -> int:
+    """Return the bytes of activations that a pass over one image holds.
+
+    With ``gradient``: every tensor that autograd saves for the backward pass, each storage once.
+    Without: the largest input + output of one leaf module, times two for the allocator.
+
+    Args:
+        classifier: in eval mode.
+        image: ``float[1, 3, height, width]``.
+        gradient: whether a backward pass follows.
+    """
+    if gradient:
+        saved: dict[int, int] = {}
+        parameters = {p.untyped_storage().data_ptr() for p in classifier.parameters()}
+
+        def pack(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
+            if storage.data_ptr() not in parameters:
+                saved[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        probe = image[:1].detach().clone().requires_grad_()
+        with (
+            torch.enable_grad(),
+            torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
+        ):
+            out = classifier(probe)
+        total = sum(saved.values())
+        del out
+        return max(total, image[:1].nbytes)
+    largest = image[:1].nbytes
+
+    def hook(_module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        nonlocal largest
+        held = [t for t in (*inputs, output) if isinstance(t, Tensor)]
+        largest = max(largest, sum(t.nbytes for t in held))
+
+    handles = [
+        m.register_forward_hook(hook) for m in classifier.modules() if not list(m.children())
+    ]
+    try:
+        with torch.no_grad():
+            classifier(image[:1])
+    finally:
+        for handle in handles:
+            handle.remove()
+    return 2 * largest
+
+
+def rows_per_pass(
+    classifier: Classifier, images: Images, *, gradient: bool, budget: int = DEFAULT_BUDGET
+) -> int:
+    """Return how many rows of this size one pass may take, at least 1 and at most 64."""
+    if budget <= 0:
+        raise InputError("budget", expected="a positive number of bytes", got=str(budget))
+    need = bytes_per_image(classifier, images, gradient=gradient)
+    return int(max(1, min(MAX_ROWS, budget // need)))
