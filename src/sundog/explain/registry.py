@@ -10,6 +10,8 @@ from torch import Tensor
 
 from sundog.core.errors import UnknownNameError
 from sundog.explain.gradient_norm import gradient_norm
+from sundog.explain.occlusion import occlusion
+from sundog.explain.rise import rise
 
 Family = Literal["gradient", "path", "rule", "cam", "perturbation", "attention", "layer"]
 
@@ -59,6 +61,31 @@ METHODS: dict[str, Method] = {
             cost="1 F + 1 B",
             paper="Simonyan, Vedaldi & Zisserman, 2013, arXiv 1312.6034",
             convention="logit of the predicted class; L2 over channels; unsigned",
+        ),
+        Method(
+            name="occlusion",
+            function=occlusion,
+            family="perturbation",
+            space="layer",
+            signed=True,
+            complete=False,
+            gradient=False,
+            cost="(S^2 + 1) F, S = 6",
+            paper="Zeiler & Fergus, 2013, arXiv 1311.2901",
+            convention="probability drop of the predicted class; signed; 6 x 6 cells shown black, "
+            "resized bilinearly",
+        ),
+        Method(
+            name="rise",
+            function=rise,
+            family="perturbation",
+            space="layer",
+            signed=False,
+            complete=False,
+            gradient=False,
+            cost="N F, N = 4000",
+            paper="Petsiuk, Das & Saenko, 2018, arXiv 1806.07421",
+            convention="mean probability of the predicted class over random masks; >= 0; black",
         ),
     )
 }
