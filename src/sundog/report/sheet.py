@@ -1,0 +1,283 @@
+"""A sheet: a matplotlib figure laid out in inches from the top left, with text that fits.
+
+Every picture of the package is drawn here: no pyplot, no global state left changed, the same bytes
+every time (no date, fixed ids), and a size that is known before anything is drawn.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib import font_manager
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+
+from sundog.core.errors import InputError
+from sundog.core.files import write_bytes
+
+DPI = 150
+LARGEST = 20.0
+"""No figure is wider or taller than this many inches (3,000 px at 150 dpi)."""
+
+INK = "#1b1f24"
+MUTED = "#57606a"
+FAINT = "#d0d7de"
+RIGHT = "#116329"
+WRONG = "#b3261e"
+UNKNOWN = "#0a5cad"
+# Okabe & Ito's colours (yellow darkened for white paper): apart for colour-blind readers.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#56b4e9", "#1b1f24")
+DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)))
+
+_FALLBACKS = ("Noto Sans", "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans Arabic",
+              "Noto Sans Devanagari", "WenQuanYi Zen Hei", "Hiragino Sans", "Microsoft YaHei",
+              "Arial Unicode MS")  # fmt: skip
+
+
+@cache
+def _families() -> tuple[str, ...]:
+    """DejaVu Sans (shipped with matplotlib), then installed fonts for other scripts."""
+    installed = set(font_manager.fontManager.get_font_names())
+    return ("DejaVu Sans", *(name for name in _FALLBACKS if name in installed))
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Draw with the package's fonts and colours, whatever the user's matplotlib settings are."""
+    settings: Any = {
+        "font.family": list(_families()), "font.size": 9, "text.color": INK,
+        "text.parse_math": False, "text.usetex": False, "axes.unicode_minus": True,
+        "axes.edgecolor": MUTED, "axes.labelcolor": INK, "axes.facecolor": "white",
+        "axes.linewidth": 0.7, "axes.grid": False, "xtick.color": MUTED, "ytick.color": MUTED,
+        "xtick.labelcolor": INK, "ytick.labelcolor": INK, "figure.facecolor": "white",
+        "savefig.facecolor": "white", "image.interpolation": "antialiased", "hatch.linewidth": 0.6,
+        "svg.hashsalt": "sundog", "svg.fonttype": "path", "legend.frameon": False,
+        "lines.antialiased": True, "path.simplify": True, "figure.dpi": DPI,
+    }  # fmt: skip
+    with mpl.rc_context(settings):
+        yield
+
+
+class Sheet:
+    """A figure whose parts are placed in inches from its top left corner."""
+
+    def __init__(self, width: float, height: float) -> None:
+        """Open an empty white sheet.
+
+        Raises:
+            InputError: wider or taller than :data:`LARGEST`.
+        """
+        if not (0 < width <= LARGEST and 0 < height <= LARGEST):
+            raise InputError(
+                "figure",
+                expected=f"at most {LARGEST:g} × {LARGEST:g} inches",
+                got=f"{width:.1f} × {height:.1f}",
+                hint="Put fewer rows or columns on a page.",
+            )
+        self.width, self.height = width, height
+        self.figure = Figure(figsize=(width, height), dpi=DPI)
+        canvas: Any = FigureCanvasAgg(self.figure)
+        self._renderer = canvas.get_renderer()
+
+    def axes(self, left: float, top: float, width: float, height: float) -> Axes:
+        """Place axes; all four numbers in inches."""
+        return self.figure.add_axes(
+            (
+                left / self.width,
+                1 - (top + height) / self.height,
+                width / self.width,
+                height / self.height,
+            )
+        )
+
+    def picture(self, pixels: Any, left: float, top: float, width: float, height: float) -> Axes:
+        """Place a picture, centred in its box with its aspect kept, with a hairline frame."""
+        rows, columns = pixels.shape[:2]
+        scale = min(width / columns, height / rows)
+        wide, tall = columns * scale, rows * scale
+        box = self.axes(left + (width - wide) / 2, top + (height - tall) / 2, wide, tall)
+        # Small pictures (digits) keep their pixels, large ones are smoothed when they shrink.
+        box.imshow(pixels, interpolation="nearest" if rows < 64 else "antialiased", aspect="auto")
+        box.set_xticks([])
+        box.set_yticks([])
+        for spine in box.spines.values():
+            spine.set(color=FAINT, linewidth=0.6)
+        return box
+
+    def measure(self, text: str, *, size: float, bold: bool = False) -> float:
+        """Return the width of one line of text in inches."""
+        font = FontProperties(
+            family=list(_families()), size=size, weight="bold" if bold else "normal"
+        )
+        width, _, _ = self._renderer.get_text_width_height_descent(text, font, False)
+        return float(width) / DPI
+
+    def fit(
+        self,
+        text: str,
+        *,
+        width: float,
+        size: float,
+        lines: int = 1,
+        smallest: float = 6.5,
+        bold: bool = False,
+        before: str = "",
+        after: str = "",
+    ) -> tuple[str, float]:
+        """Wrap, then shrink, then cut a text until it fits; ``before`` and ``after`` are never cut.
+
+        Args:
+            text: any text; line breaks and control characters become spaces.
+            width: of a line in inches.
+            size: of the font in points, to begin with.
+            lines: at most this many.
+            smallest: size in points below which the text is cut with an ellipsis instead.
+            bold: whether the text will be drawn bold.
+            before: a mark kept before the text.
+            after: a number kept after the text.
+
+        Returns:
+            The text with line breaks, and its size in points.
+        """
+        clean = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+        while True:
+            wrapped = self._wrap(f"{before}{clean}{after}", width=width, size=size, bold=bold)
+            if len(wrapped) <= lines:
+                return "\n".join(wrapped), size
+            if size - 0.5 < smallest:
+                break
+            size -= 0.5
+        # Cut: the longest beginning that fits. Wrapping is monotone in length, so bisect.
+        shortest, longest = 0, len(clean)
+        while shortest < longest:
+            middle = (shortest + longest + 1) // 2
+            candidate = f"{before}{clean[:middle].rstrip()}…{after}"
+            if len(self._wrap(candidate, width=width, size=size, bold=bold)) <= lines:
+                shortest = middle
+            else:
+                longest = middle - 1
+        cut = f"{before}{clean[:shortest].rstrip()}…{after}"
+        return "\n".join(self._wrap(cut, width=width, size=size, bold=bold)[:lines]), size
+
+    def _wrap(self, text: str, *, width: float, size: float, bold: bool) -> list[str]:
+        """Break a text at spaces (then anywhere) into lines no wider than ``width``."""
+        lines: list[str] = []
+        line = ""
+        for word in text.split(" "):
+            joined = f"{line} {word}" if line else word
+            if self.measure(joined, size=size, bold=bold) <= width:
+                line = joined
+                continue
+            if line:
+                lines.append(line)
+            line = word
+            while len(line) > 1 and self.measure(line, size=size, bold=bold) > width:
+                cut = len(line) - 1
+                while cut > 1 and self.measure(line[:cut], size=size, bold=bold) > width:
+                    cut -= 1
+                lines.append(line[:cut])
+                line = line[cut:]
+        return [*lines, line]
+
+    def text(
+        self,
+        text: str,
+        left: float,
+        top: float,
+        *,
+        size: float = 9,
+        colour: Any = INK,
+        bold: bool = False,
+        align: str = "left",
+        anchor: str = "top",
+        rotation: float = 0,
+    ) -> None:
+        """Write text at a point in inches; it must have been fitted before."""
+        self.figure.text(
+            left / self.width,
+            1 - top / self.height,
+            text,
+            fontsize=size,
+            color=colour,
+            fontweight="bold" if bold else "normal",
+            horizontalalignment=align,
+            verticalalignment=anchor,
+            rotation=rotation,
+            linespacing=1.25,
+        )
+
+    def title(self, title: str, *, left: float = 0.15, top: float = 0.12) -> None:
+        """Write the figure's title on one line."""
+        if title:
+            text, size = self.fit(title, width=self.width - 2 * left, size=11, bold=True)
+            self.text(text, left, top, size=size, bold=True)
+
+    def key(
+        self, entries: Sequence[tuple[Any, str]], *, left: float = 0.15, bottom: float = 0.3
+    ) -> None:
+        """Write a row of ``■ meaning`` at the foot of the sheet, each square in its colour."""
+        for colour, meaning in entries:
+            self.text("■", left, self.height - bottom, size=10, colour=colour, anchor="baseline")
+            left += self.measure("■ ", size=10) + 0.02
+            self.text(meaning, left, self.height - bottom, size=8, anchor="baseline")
+            left += self.measure(meaning, size=8) + 0.22
+
+    def note(self, note: str, *, left: float = 0.15, bottom: float = 0.1, lines: int = 3) -> None:
+        """Write small print at the foot of the sheet."""
+        if note:
+            text, size = self.fit(note, width=self.width - 2 * left, size=7.5, lines=lines)
+            self.text(text, left, self.height - bottom, size=size, colour=MUTED, anchor="bottom")
+
+
+def figure_bytes(figure: Figure, kind: str = "png", *, dpi: int = DPI) -> bytes:
+    """Return a figure as PNG or SVG; the same figure gives the same bytes.
+
+    Raises:
+        InputError: another kind.
+    """
+    if kind not in ("png", "svg"):
+        raise InputError("kind of figure", expected="'png' or 'svg'", got=repr(kind))
+    stream = io.BytesIO()
+    metadata: dict[str, Any] = {"Software": None} if kind == "png" else {"Date": None}
+    with style():
+        figure.savefig(stream, format=kind, dpi=dpi, metadata=metadata)
+    return stream.getvalue()
+
+
+def save_figures(figures: Figure | Sequence[Figure], path: str | os.PathLike[str]) -> list[Path]:
+    """Write one figure to ``path``, or pages to ``name-1.png``, ``name-2.png``, ...
+
+    Args:
+        figures: one figure or the pages of one.
+        path: ends in ``.png`` or ``.svg``.
+
+    Returns:
+        The paths written, in order.
+
+    Raises:
+        InputError: no figure, or another suffix.
+    """
+    pages = [figures] if isinstance(figures, Figure) else list(figures)
+    target = Path(path)
+    if not pages:
+        raise InputError("figures", expected="at least one", got="none")
+    kind = target.suffix.lower().removeprefix(".")
+    if kind not in ("png", "svg"):
+        raise InputError("figure path", expected="to end in .png or .svg", got=repr(target.name))
+    if len(pages) == 1:
+        return [write_bytes(target, figure_bytes(pages[0], kind))]
+    return [
+        write_bytes(
+            target.with_name(f"{target.stem}-{number}{target.suffix}"), figure_bytes(page, kind)
+        )
+        for number, page in enumerate(pages, start=1)
+    ]
