@@ -1,0 +1,153 @@
+"""One HTML page that holds everything: text, tables and pictures; no script, no outside request.
+
+The page opens from a disk or a mail without a network: style is inline, pictures are data URIs, and
+its content-security policy forbids the browser to load anything else. All text is escaped.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import jinja2
+from markupsafe import Markup
+
+from sundog.core.errors import InputError
+from sundog.core.files import write_text
+from sundog.report.picture import LEVELS, Encoded, Picture, encode
+from sundog.report.table import Table, show
+
+MAX_BYTES = 5_000_000
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page, in this order: text, tables, pictures, facts, code, notes.
+
+    Attributes:
+        title: its heading.
+        text: paragraphs.
+        tables: with captions.
+        pictures: with captions and alt texts.
+        facts: name → value, for settings.
+        code: a command or snippet, shown as it is.
+        notes: small print, for limits.
+    """
+
+    title: str
+    text: Sequence[str] = ()
+    tables: Sequence[Table] = ()
+    pictures: Sequence[Picture] = ()
+    facts: Mapping[str, object] = field(default_factory=dict)
+    code: str = ""
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Page:
+    """A whole page.
+
+    Attributes:
+        title: what was looked at; also the title of the window.
+        headline: the answer in one sentence.
+        sections: in order.
+        tone: ``alarm`` a bias was found, ``calm`` none was, ``unsure`` the data cannot tell,
+            ``plain`` the page does not judge. Written as a word too, never by colour alone.
+        lead: one or two sentences under the headline.
+        footer: the last line, for instance version and date; nothing is added to it.
+    """
+
+    title: str
+    headline: str
+    sections: Sequence[Section]
+    tone: Literal["alarm", "calm", "unsure", "plain"] = "plain"
+    lead: str = ""
+    footer: str = ""
+
+
+_WORDS = {
+    "alarm": "Bias found", "calm": "No bias found", "unsure": "Cannot tell", "plain": "Result",
+}  # fmt: skip
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("sundog.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def render(page: Page, *, max_bytes: int = MAX_BYTES) -> str:
+    """Return the page as HTML.
+
+    Args:
+        page: what to show.
+        max_bytes: the page is at most this long in UTF-8; pictures are made coarser until it fits.
+
+    Returns:
+        HTML; the same page gives the same text.
+
+    Raises:
+        InputError: an empty headline or page, an unknown tone, a section without a title, or a page
+            that is too long even with the coarsest pictures.
+    """
+    if not page.title.strip() or not page.headline.strip() or not page.sections:
+        raise InputError(
+            "page", expected="a title, a headline and at least one section", got="less"
+        )
+    if page.tone not in _WORDS:
+        raise InputError("tone", expected=f"one of {sorted(_WORDS)}", got=repr(page.tone))
+    if any(not section.title.strip() for section in page.sections):
+        raise InputError("section", expected="a title", got="an empty one")
+    template = _environment().get_template("page.html")
+    loader = _environment().loader
+    if loader is None:
+        raise InputError("templates", expected="installed with the package", got="none")
+    style = Markup(loader.get_source(_environment(), "page.css")[0])  # noqa: S704 (own file)
+    shown = [[show(table) for table in section.tables] for section in page.sections]
+    size = 0
+    for scale, quality in LEVELS:
+        pictures: list[list[Encoded]] = [
+            [encode(picture, scale=scale, quality=quality) for picture in section.pictures]
+            for section in page.sections
+        ]
+        html = template.render(
+            page=page,
+            word=_WORDS[page.tone],
+            anchors=_anchors([section.title for section in page.sections]),
+            tables=shown,
+            pictures=pictures,
+            style=style,
+        )
+        size = len(html.encode("utf-8"))
+        if size <= max_bytes:
+            return html
+        if not any(pictures):
+            break
+    raise InputError(
+        "page", expected=f"at most {max_bytes:,} bytes", got=f"{size:,} bytes at the coarsest",
+        hint="Show fewer pictures or rows, or raise max_bytes.",
+    )  # fmt: skip
+
+
+def write_page(page: Page, path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) -> Path:
+    """Write the page atomically and return its path; see :func:`render`."""
+    return write_text(path, render(page, max_bytes=max_bytes))
+
+
+def _anchors(titles: Sequence[str]) -> list[str]:
+    """Return one distinct ASCII id per title."""
+    taken: list[str] = []
+    for number, title in enumerate(titles, start=1):
+        anchor = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:40] or f"section-{number}"
+        taken.append(f"{anchor}-{number}" if anchor in taken else anchor)
+    return taken
