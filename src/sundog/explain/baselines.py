@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from collections.abc import Sequence
+from typing import Literal, cast, get_args
 
 import torch
 from torch import Tensor
 
 from sundog.core.blur import blur_images as blur_images
 from sundog.core.errors import InputError, UnknownNameError
-from sundog.core.seeds import image_generator
+from sundog.core.seeds import derive_seed, image_generator
 from sundog.core.shapes import Images
 
 BaselineName = Literal["black", "white", "grey", "mean", "blur", "uniform"]
 Baseline = BaselineName | float | Tensor
+Baselines = Baseline | Sequence[Baseline]
+"""One baseline, or several whose attributions are averaged."""
 
 
 def make_baseline(images: Images, baseline: Baseline = "black", *, seed: int = 0) -> Images:
@@ -57,8 +60,38 @@ def make_baseline(images: Images, baseline: Baseline = "black", *, seed: int = 0
     raise UnknownNameError("baseline", str(baseline), get_args(BaselineName))
 
 
-def baseline_text(baseline: Baseline) -> str:
+def baseline_text(baseline: Baselines) -> str:
     """Return how a result names this baseline."""
     if isinstance(baseline, Tensor):
         return f"tensor{tuple(baseline.shape)}"
+    if isinstance(baseline, Sequence) and not isinstance(baseline, str):
+        return "mean over " + ", ".join(baseline_text(one) for one in baseline)
     return str(baseline)
+
+
+def make_baselines(images: Images, baseline: Baselines = "black", *, seed: int = 0) -> list[Images]:
+    """Return the baselines as a list, one tensor like the images for each.
+
+    Args:
+        images: the images that are explained.
+        baseline: one baseline (:func:`make_baseline`), or a non-empty list of them. A background
+            set ``[k, 3, height, width]`` is given as ``list(background)``.
+        seed: for ``uniform``; each further baseline of a list has its own noise.
+
+    Raises:
+        InputError: an empty list, or a baseline that is none.
+    """
+    if isinstance(baseline, (str, int, float, Tensor)):
+        return [make_baseline(images, cast(Baseline, baseline), seed=seed)]
+    if not isinstance(baseline, Sequence) or not baseline:
+        raise InputError(
+            "baseline",
+            expected="a name, a number, a tensor, or a non-empty list of these",
+            got=f"an empty {type(baseline).__name__}"
+            if isinstance(baseline, Sequence)
+            else type(baseline).__name__,
+        )
+    return [
+        make_baseline(images, one, seed=derive_seed(seed, k) if k else seed)
+        for k, one in enumerate(baseline)
+    ]

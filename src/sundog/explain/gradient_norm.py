@@ -6,13 +6,14 @@ channels where the paper takes the maximum.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from sundog.core.shapes import Images
 from sundog.explain.budget import DEFAULT_BUDGET
-from sundog.explain.objective import OutputKind, Target, make_objective
-from sundog.explain.passes import weighted_gradients
+from sundog.explain.objective import OutputKind, Target
 from sundog.explain.reduction import Reduction, reduce_channels
+from sundog.explain.single_pass import single_passes
 from sundog.models.classifier import Classifier
 
 
@@ -47,14 +48,10 @@ def gradient_norm(
     Source: Simonyan et al., 2013, arXiv 1312.6034.
     """
     classifier.require_gradient("gradient_norm")
-    objective = make_objective(classifier, images, target, output=output)
-    gradient = weighted_gradients(
-        classifier,
-        images,
-        objective,
-        points=1,
-        make_rows=lambda owner, _point: images[owner],
-        combine=lambda g, _owner, _point: g,
-        budget=budget,
-    )
+    passes = single_passes(classifier, images, target, output=output, budget=budget)
+    return torch.cat([gradient_norm_map(p.gradient, reduction=reduction) for p in passes])
+
+
+def gradient_norm_map(gradient: Images, *, reduction: Reduction = "l2") -> Tensor:
+    """Return the map, given the gradient."""
     return reduce_channels(gradient, reduction)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
@@ -17,7 +17,11 @@ from sundog.models.classifier import Classifier
 
 OutputKind = Literal["logit", "probability", "log_probability"]
 Target = Labels | int | Callable[[Logits], Scores] | None
-"""A class per image, one class for all, any scalar of the logits, or None: the predicted class."""
+"""A class per image, one class for all, any scalar of the logits, or None: the predicted class.
+
+An :class:`Objective` that was made before is taken as it is: its images were checked then, so that
+rows made from them (noisy copies, say) may leave [0, 1].
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,12 +33,29 @@ class Objective:
         target: ``int64[batch]``, the explained class of each image; ``None`` for ``custom``.
         custom: any scalar of the logits, ``[rows, classes] -> [rows]``.
         logits: ``[batch, classes]`` of the clean images.
+        images: the images that ``logits`` belong to; ``None`` if they are others than the rows
+            that are explained (:meth:`of_rows`).
     """
 
     output: OutputKind
     target: Labels | None
     custom: Callable[[Logits], Scores] | None
     logits: Logits
+    images: Images | None = None
+
+    def take(self, part: slice) -> Objective:
+        """Return the objective of a part of the images."""
+        return replace(
+            self,
+            target=None if self.target is None else self.target[part],
+            logits=self.logits[part],
+            images=None if self.images is None else self.images[part],
+        )
+
+    def of_rows(self, owner: Labels) -> Objective:
+        """Return the objective of rows that were made from the images ``owner[row]``."""
+        target = None if self.target is None else self.target[owner]
+        return replace(self, target=target, logits=self.logits[owner], images=None)
 
     def __call__(self, logits: Logits, owner: Labels | None = None) -> Scores:
         """Return the scalar of each row; ``owner[row]`` is the image that a row was made from."""
@@ -57,31 +78,21 @@ class Objective:
         return logits.gather(1, index[:, None]).squeeze(1)
 
 
-def make_objective(
-    classifier: Classifier,
-    images: Images,
-    target: Target = None,
-    *,
-    output: OutputKind = "logit",
-    batch_size: int = 32,
-) -> Objective:
-    """Check images and classifier, predict, and fix the scalar that is explained.
-
-    Args:
-        classifier: in eval mode.
-        images: ``float[batch, 3, height, width]`` in [0, 1].
-        target: see :data:`Target`; the predicted class of the clean image if None.
-        output: logit, probability or log_probability.
-        batch_size: images per forward pass.
-
-    Raises:
-        InputError: bad images, a class out of range, an unknown output kind.
-        ModelStateError: a classifier in train mode.
-    """
+def check_output(output: str) -> None:
+    """Refuse an unknown kind of output."""
     if output not in get_args(OutputKind):
         raise InputError("output", expected=f"one of {get_args(OutputKind)}", got=repr(output))
-    check_images(images)
-    logits = classifier.predict(images, batch_size=batch_size)
+
+
+def objective_from_logits(
+    logits: Logits, images: Images, target: Target, *, output: OutputKind
+) -> Objective:
+    """Fix the scalar that is explained, given the logits of the images.
+
+    Raises:
+        InputError: logits that are not finite, a class out of range, an unknown output kind.
+    """
+    check_output(output)
     if not bool(torch.isfinite(logits).all()):
         raise InputError(
             "The classifier's logits",
@@ -89,8 +100,49 @@ def make_objective(
             got=f"NaN or infinity for {int((~torch.isfinite(logits)).any(1).sum())} images",
             hint="The weights or the normalisation are broken.",
         )
+    if isinstance(target, Objective):
+        return replace(target, logits=logits, images=images)
     if callable(target) and not isinstance(target, Tensor):
-        return Objective(output=output, target=None, custom=target, logits=logits)
-    return Objective(
-        output=output, target=resolve_target(target, logits), custom=None, logits=logits
-    )
+        return Objective(output=output, target=None, custom=target, logits=logits, images=images)
+    index = resolve_target(target, logits)
+    return Objective(output=output, target=index, custom=None, logits=logits, images=images)
+
+
+def make_objective(
+    classifier: Classifier,
+    images: Images,
+    target: Target = None,
+    *,
+    output: OutputKind = "logit",
+    batch_size: int = 32,
+    clean_logits: bool = True,
+) -> Objective:
+    """Check images and classifier, predict, and fix the scalar that is explained.
+
+    Args:
+        classifier: in eval mode.
+        images: ``float[batch, 3, height, width]`` in [0, 1].
+        target: see :data:`Target`; the predicted class of the clean image if None.
+        output: logit, probability or log_probability; a prepared objective keeps its own.
+        batch_size: images per forward pass.
+        clean_logits: whether the logits of the images are needed; without, a prepared objective
+            of other images costs no forward pass (and its ``logits`` stay those of the others).
+
+    Raises:
+        InputError: bad images, a class out of range, an unknown output kind.
+        ModelStateError: a classifier in train mode.
+    """
+    check_output(output)
+    if isinstance(target, Objective):
+        if len(target.logits) != len(images):
+            raise InputError(
+                "An objective",
+                expected=f"one of {len(images)} images",
+                got=f"one of {len(target.logits)}",
+            )
+        if target.images is images or not clean_logits:
+            return target
+    else:
+        check_images(images)
+    logits = classifier.predict(images, batch_size=batch_size)
+    return objective_from_logits(logits, images, target, output=output)

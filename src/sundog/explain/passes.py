@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
+from sundog.core.errors import ModelStateError
 from sundog.core.shapes import Images, Labels
 from sundog.explain.budget import DEFAULT_BUDGET, rows_per_pass
 from sundog.explain.objective import Objective
@@ -16,18 +18,43 @@ MakeRows = Callable[[Labels, Labels], Images]
 """``(image index[rows], point index[rows]) -> images[rows, 3, height, width]``."""
 
 
+@contextmanager
+def gradients_on() -> Iterator[None]:
+    """Turn gradients on, also inside ``torch.no_grad()`` and ``torch.inference_mode()``."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+def gradients_of(value: Tensor, inputs: list[Tensor], *, keep: bool = False) -> list[Tensor]:
+    """Return the gradients of ``value.sum()``, refusing a value that does not depend on an input.
+
+    One backward pass serves all rows, because in eval mode no row depends on another.
+
+    Raises:
+        ModelStateError: no gradient flows from the value to an input.
+    """
+    found: tuple[Tensor | None, ...] = (None,)
+    if value.requires_grad:
+        found = torch.autograd.grad(value.sum(), inputs, retain_graph=keep, allow_unused=True)
+    gradients = [g.detach() for g in found if g is not None]
+    if len(gradients) < len(inputs):
+        raise ModelStateError(
+            "The explained scalar does not depend on what it is to be explained by: no gradient",
+            hint="Check for detach(), no_grad() or argmax in the network or in the target function,"
+            " and that the layer lies between the images and the logits.",
+        )
+    return gradients
+
+
 def input_gradient(
     classifier: Classifier, rows: Images, objective: Objective, owner: Labels | None = None
 ) -> tuple[Images, Tensor]:
-    """Return the gradient of the explained scalar at each row, and the rows' logits.
-
-    One backward pass serves all rows, because in eval mode no row depends on another.
-    """
-    leaf = rows.detach().clone().requires_grad_()
-    with torch.enable_grad():
+    """Return the gradient of the explained scalar at each row, and the rows' logits."""
+    with gradients_on():
+        leaf = rows.detach().clone().requires_grad_()
         logits = classifier(leaf)
-        (gradient,) = torch.autograd.grad(objective(logits, owner).sum(), leaf)
-    return gradient.detach(), logits.detach()
+        (gradient,) = gradients_of(objective(logits, owner), [leaf])
+    return gradient, logits.detach()
 
 
 def weighted_gradients(
@@ -55,8 +82,8 @@ def weighted_gradients(
         budget: bytes of activations held at once.
     """
     total = torch.zeros_like(images)
-    chunk = rows_per_pass(classifier, images, gradient=True, budget=budget)
     count = len(images) * points
+    chunk = rows_per_pass(classifier, images, gradient=True, budget=budget, wanted=count)
     for start in range(0, count, chunk):
         row = torch.arange(start, min(start + chunk, count), device=images.device)
         owner, point = row // points, row % points
@@ -76,8 +103,8 @@ def forward_rows(
     budget: int = DEFAULT_BUDGET,
 ) -> None:
     """Give ``read`` the logits of every row (image, point), in order, a chunk at a time."""
-    chunk = rows_per_pass(classifier, images, gradient=False, budget=budget)
     count = len(images) * points
+    chunk = rows_per_pass(classifier, images, gradient=False, budget=budget, wanted=count)
     for start in range(0, count, chunk):
         row = torch.arange(start, min(start + chunk, count), device=images.device)
         owner, point = row // points, row % points

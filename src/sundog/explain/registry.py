@@ -9,7 +9,14 @@ from typing import Literal
 from torch import Tensor
 
 from sundog.core.errors import UnknownNameError
+from sundog.explain.grad_cam import grad_cam
+from sundog.explain.grad_cam_plus_plus import grad_cam_plus_plus
 from sundog.explain.gradient_norm import gradient_norm
+from sundog.explain.gradient_shap import gradient_shap
+from sundog.explain.gradient_x_input import gradient_x_input
+from sundog.explain.integrated_gradients import integrated_gradients
+from sundog.explain.layer_grad_cam import layer_grad_cam
+from sundog.explain.noise_tunnel import noise_tunnel
 from sundog.explain.occlusion import occlusion
 from sundog.explain.rise import rise
 
@@ -61,6 +68,98 @@ METHODS: dict[str, Method] = {
             cost="1 F + 1 B",
             paper="Simonyan, Vedaldi & Zisserman, 2013, arXiv 1312.6034",
             convention="logit of the predicted class; L2 over channels; unsigned",
+        ),
+        Method(
+            name="gradient_x_input",
+            function=gradient_x_input,
+            family="gradient",
+            space="pixel",
+            signed=False,
+            complete=False,
+            gradient=True,
+            cost="1 F + 1 B",
+            paper="Shrikumar, Greenside, Shcherbina & Kundaje, 2016, arXiv 1605.01713",
+            convention="logit of the predicted class; image in [0, 1] times gradient; L2 over "
+            "channels; unsigned",
+        ),
+        Method(
+            name="integrated_gradients",
+            function=integrated_gradients,
+            family="path",
+            space="pixel",
+            signed=False,
+            complete=True,
+            gradient=True,
+            cost="n F + n B, n = 50",
+            paper="Sundararajan, Taly & Yan, 2017, arXiv 1703.01365",
+            convention="logit of the class predicted for the clean image; black baseline; "
+            "Gauss-Legendre; L2 over channels; unsigned (sum: signed, complete)",
+        ),
+        Method(
+            name="gradient_shap",
+            function=gradient_shap,
+            family="path",
+            space="pixel",
+            signed=True,
+            complete=True,
+            gradient=True,
+            cost="N F + N B, N = 25",
+            paper="Erion, Janizek, Sturmfels, Lundberg & Lee, 2019, arXiv 1906.10670",
+            convention="logit of the predicted class; baselines drawn from a list (black); signed "
+            "sum over channels, complete in expectation",
+        ),
+        Method(
+            name="noise_tunnel",
+            function=noise_tunnel,
+            family="gradient",
+            space="pixel",
+            signed=False,
+            complete=False,
+            gradient=False,
+            cost="N times the inner method, N = 25",
+            paper="Smilkov, Thorat, Kim, Viegas & Wattenberg, 2017, arXiv 1706.03825; Hooker et "
+            "al., 2018, arXiv 1806.10758; Adebayo et al., 2018, arXiv 1810.03307",
+            convention="mean, mean square or variance of the inner method's attribution "
+            "(gradient) over noise of 0.15 x the image's range; then its reduction; square and "
+            "variance: sum",
+        ),
+        Method(
+            name="grad_cam",
+            function=grad_cam,
+            family="cam",
+            space="layer",
+            signed=False,
+            complete=False,
+            gradient=True,
+            cost="1 F + 1 B from the layer on",
+            paper="Selvaraju, Cogswell, Das, Vedantam, Parikh & Batra, 2016, arXiv 1610.02391",
+            convention="logit of the predicted class; last feature map; ReLU; resized bilinearly; "
+            "raw magnitude",
+        ),
+        Method(
+            name="grad_cam_plus_plus",
+            function=grad_cam_plus_plus,
+            family="cam",
+            space="layer",
+            signed=False,
+            complete=False,
+            gradient=True,
+            cost="1 F + 1 B from the layer on",
+            paper="Chattopadhyay, Sarkar, Howlader & Balasubramanian, 2017, arXiv 1710.11063",
+            convention="logit of the predicted class; last feature map; ReLU; resized bilinearly",
+        ),
+        Method(
+            name="layer_grad_cam",
+            function=layer_grad_cam,
+            family="cam",
+            space="layer",
+            signed=True,
+            complete=False,
+            gradient=True,
+            cost="1 F + 1 B from the layer on",
+            paper="Selvaraju, Cogswell, Das, Vedantam, Parikh & Batra, 2016, arXiv 1610.02391",
+            convention="logit of the predicted class; last feature map; signed, no ReLU; resized "
+            "bilinearly",
         ),
         Method(
             name="occlusion",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,8 @@ DEFAULT_BUDGET = 1 << 30
 """Bytes of activations that one pass may hold (1 GiB)."""
 MAX_ROWS = 64
 """More rows than this per pass bring no speed."""
+_MEASURED: WeakKeyDictionary[nn.Module, dict[tuple[object, ...], int]] = WeakKeyDictionary()
+"""Bytes per image of each living network, so that one is measured once per image size."""
 
 
 def bytes_per_image(classifier: Classifier, image: Images, *, gradient: bool) -> int:
@@ -43,7 +46,8 @@ def bytes_per_image(classifier: Classifier, image: Images, *, gradient: bool) ->
             torch.enable_grad(),
             torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
         ):
-            out = classifier(probe)
+            # Not classifier(probe): who counts passes with a hook does not count this one.
+            out = classifier.forward(probe)
         total = sum(saved.values())
         del out
         return max(total, image[:1].nbytes)
@@ -59,7 +63,7 @@ def bytes_per_image(classifier: Classifier, image: Images, *, gradient: bool) ->
     ]
     try:
         with torch.no_grad():
-            classifier(image[:1])
+            classifier.forward(image[:1])
     finally:
         for handle in handles:
             handle.remove()
@@ -67,10 +71,23 @@ def bytes_per_image(classifier: Classifier, image: Images, *, gradient: bool) ->
 
 
 def rows_per_pass(
-    classifier: Classifier, images: Images, *, gradient: bool, budget: int = DEFAULT_BUDGET
+    classifier: Classifier,
+    images: Images,
+    *,
+    gradient: bool,
+    budget: int = DEFAULT_BUDGET,
+    wanted: int | None = None,
 ) -> int:
-    """Return how many rows of this size one pass may take, at least 1 and at most 64."""
+    """Return how many rows of this size one pass may take, at least 1 and at most 64.
+
+    ``wanted`` is the number of rows there are, if known: a single row needs no measurement.
+    """
     if budget <= 0:
         raise InputError("budget", expected="a positive number of bytes", got=str(budget))
-    need = bytes_per_image(classifier, images, gradient=gradient)
-    return int(max(1, min(MAX_ROWS, budget // need)))
+    if wanted == 1:
+        return 1
+    known = _MEASURED.setdefault(classifier.network, {})
+    key = (tuple(images.shape[1:]), images.dtype, images.device, gradient)
+    if key not in known:
+        known[key] = bytes_per_image(classifier, images, gradient=gradient)
+    return int(max(1, min(MAX_ROWS, budget // known[key])))

@@ -7,13 +7,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from sundog.core.errors import LayerError, UnknownNameError
 
 
+INPUT = ":input"
+"""Suffix of a layer name: what goes into the layer, not what comes out (``fc:input``)."""
+
+
 def find_layer(classifier: nn.Module, layer: str | nn.Module) -> nn.Module:
     """Return the module called ``layer`` (dotted name, with or without the ``network.`` prefix).
+
+    A name that ends in ``:input`` finds the layer before the suffix.
 
     Raises:
         UnknownNameError: no such layer; suggests the nearest names.
@@ -29,6 +36,7 @@ def find_layer(classifier: nn.Module, layer: str | nn.Module) -> nn.Module:
                 hint="Take it from classifier.network, not from a copy.",
             )
         return layer
+    layer = layer.removesuffix(INPUT)
     for name in (f"network.{layer}", layer):
         if name in modules and name:
             return modules[name]
@@ -76,26 +84,35 @@ def capture(
 
     Args:
         classifier: the network to listen to.
-        layer: name or module.
+        layer: name or module; a name that ends in ``:input`` records the layer's first input.
         cut: detach the record from what came before and make it a leaf that requires a gradient,
-            so that a backward pass stops there.
+            so that a backward pass stops there. Gradients are turned on from the layer onwards,
+            so the pass may begin in ``torch.no_grad()``, which saves the memory of what is before.
     """
     captured = Captured()
 
-    def hook(_module: nn.Module, _inputs: Any, output: Any) -> Any:
-        first = output[0] if isinstance(output, (tuple, list)) else output
+    def keep(value: Any) -> Any:
+        first = value[0] if isinstance(value, (tuple, list)) and value else value
         if not isinstance(first, Tensor):
             raise LayerError(
-                f"Layer {layer!r}", expected="one that returns a tensor", got=type(output).__name__
+                f"Layer {layer!r}",
+                expected="one with a tensor to record",
+                got=type(value).__name__,
+                hint="Name another layer.",
             )
         if cut:
+            torch.set_grad_enabled(True)
             first = first.detach().requires_grad_()
         captured.outputs.append(first)
-        if isinstance(output, (tuple, list)):
-            return type(output)([first.clone(), *output[1:]])
+        if isinstance(value, (tuple, list)):
+            return type(value)([first.clone(), *value[1:]])
         return first.clone()
 
-    handle = find_layer(classifier, layer).register_forward_hook(hook)
+    module = find_layer(classifier, layer)
+    if isinstance(layer, str) and layer.endswith(INPUT):
+        handle = module.register_forward_pre_hook(lambda _module, inputs: keep(inputs))
+    else:
+        handle = module.register_forward_hook(lambda _module, _inputs, output: keep(output))
     try:
         yield captured
     finally:
