@@ -24,8 +24,11 @@ from sundog.data.content import Pixels
 MAX_PIXELS = 89_478_485
 """Larger images are refused as decompression bombs (Pillow's own limit for a warning)."""
 IMAGE_SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
-    + (".ppm", ".pgm", ".pbm", ".pnm", ".avif")
+    f".{kind}"
+    for kind in (
+        *("jpg", "jpeg", "jfif", "png", "bmp", "gif", "webp"),
+        *("tif", "tiff", "ppm", "pgm", "pbm", "pnm", "avif"),
+    )
 )
 
 

@@ -61,7 +61,7 @@ def resolve_labels(
 
 
 def _clean(value: Any) -> int | str | None:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if value is None or (isinstance(value, float | np.floating) and math.isnan(value)):
         return None
     if isinstance(value, bool | np.bool_):
         return int(value)
