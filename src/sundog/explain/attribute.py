@@ -17,9 +17,10 @@ from sundog.explain.baselines import baseline_text, make_baselines
 from sundog.explain.budget import DEFAULT_BUDGET, MAX_ROWS
 from sundog.explain.cam_layer import resolve_layer
 from sundog.explain.counting import count_rows
+from sundog.explain.layer_conductance import conductance_map
 from sundog.explain.objective import Objective, OutputKind, Target, check_images, make_objective
 from sundog.explain.plan import Plan, accepts, make_plan
-from sundog.explain.reduction import reduce_channels, resize_maps
+from sundog.explain.reduction import reduce_channels
 from sundog.explain.shared import can_share, shared_pass
 from sundog.models.classifier import Classifier
 
@@ -211,14 +212,14 @@ def _explain_part(
     if not (method.complete and accepts(method, "reduction")):
         return method.function(classifier, images, objective, **common, **given), None
     given["reduction"] = "none"
-    resized = accepts(method, "resized") and plan.parameters["resized"]
-    if accepts(method, "resized"):
-        given["resized"] = False
     raw = method.function(classifier, images, objective, **common, **given)
     promised = _promised_sum(classifier, images, objective, plan.parameters)
-    maps = reduce_channels(raw, plan.parameters["reduction"])
-    if resized and maps.ndim == 3:
-        maps = resize_maps(maps, (images.shape[2], images.shape[3]))
+    reduction = plan.parameters["reduction"]
+    if method.space == "layer":
+        size, resized = (images.shape[2], images.shape[3]), plan.parameters["resized"]
+        maps = conductance_map(raw, size, reduction=reduction, resized=resized)
+    else:
+        maps = reduce_channels(raw, reduction)
     return maps, raw.flatten(1).sum(dim=1) - promised
 
 

@@ -91,7 +91,8 @@ def make_baselines(images: Images, baseline: Baselines = "black", *, seed: int =
             if isinstance(baseline, Sequence)
             else type(baseline).__name__,
         )
+    several = cast(Sequence[Baseline], baseline)
     return [
         make_baseline(images, one, seed=derive_seed(seed, k) if k else seed)
-        for k, one in enumerate(baseline)
+        for k, one in enumerate(several)
     ]

@@ -15,7 +15,9 @@ from sundog.explain.gradient_norm import gradient_norm
 from sundog.explain.gradient_shap import gradient_shap
 from sundog.explain.gradient_x_input import gradient_x_input
 from sundog.explain.integrated_gradients import integrated_gradients
+from sundog.explain.layer_conductance import layer_conductance
 from sundog.explain.layer_grad_cam import layer_grad_cam
+from sundog.explain.neuron_conductance import neuron_conductance
 from sundog.explain.noise_tunnel import noise_tunnel
 from sundog.explain.occlusion import occlusion
 from sundog.explain.rise import rise
@@ -147,6 +149,32 @@ METHODS: dict[str, Method] = {
             cost="1 F + 1 B from the layer on",
             paper="Chattopadhyay, Sarkar, Howlader & Balasubramanian, 2017, arXiv 1710.11063",
             convention="logit of the predicted class; last feature map; ReLU; resized bilinearly",
+        ),
+        Method(
+            name="layer_conductance",
+            function=layer_conductance,
+            family="layer",
+            space="layer",
+            signed=True,
+            complete=True,
+            gradient=True,
+            cost="(n + 1) F + (n + 1) B from the layer on, n = 50",
+            paper="Dhamdhere, Sundararajan & Yan, 2018, arXiv 1805.12233",
+            convention="logit of the predicted class; black baseline; last feature map; signed sum "
+            "over the layer's channels; resized bilinearly",
+        ),
+        Method(
+            name="neuron_conductance",
+            function=neuron_conductance,
+            family="layer",
+            space="pixel",
+            signed=True,
+            complete=False,
+            gradient=True,
+            cost="n F + n B, n = 50",
+            paper="Dhamdhere, Sundararajan & Yan, 2018, arXiv 1805.12233",
+            convention="logit of the predicted class; black baseline; first channel of the last "
+            "feature map; signed sum over the image's channels",
         ),
         Method(
             name="layer_grad_cam",
