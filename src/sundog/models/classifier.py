@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal, get_args
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +37,9 @@ class Classifier(nn.Module):
         cam_layer: dotted name of the layer whose output is the last feature map, or ``None``.
         name: shown in results.
         differentiable: False for ONNX: gradient methods then refuse.
+        weights: where the weights came from, for people; ``"random"`` if nowhere.
+        recipe: JSON from which the same architecture can be built again; ``None`` if only its
+            owner can.
     """
 
     mean: Tensor
@@ -57,6 +60,8 @@ class Classifier(nn.Module):
         cam_layer: str | None = None,
         name: str = "custom",
         differentiable: bool = True,
+        weights: str = "custom",
+        recipe: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         if output not in get_args(NetworkOutput):
@@ -86,6 +91,8 @@ class Classifier(nn.Module):
         self.cam_layer = cam_layer
         self.name = name
         self.differentiable = differentiable
+        self.weights = weights
+        self.recipe = dict(recipe) if recipe is not None else None
         shape = (1, -1, 1, 1)
         self.register_buffer("mean", torch.tensor(mean).reshape(shape), persistent=False)
         self.register_buffer("std", torch.tensor(std).reshape(shape), persistent=False)
@@ -109,6 +116,10 @@ class Classifier(nn.Module):
 
     def forward(self, images: Images) -> Logits:
         """Return the logits of the chosen classes, ``float[batch, classes]``."""
+        return self._to_logits(self.raw_output(images))
+
+    def raw_output(self, images: Images) -> Tensor:
+        """Return what the network itself returns, ``float[batch, columns]``, all its classes."""
         out = self.network(self.normalise(images))
         if not isinstance(out, Tensor):
             out = getattr(out, "logits", out[0] if isinstance(out, (tuple, list)) else out)
@@ -119,7 +130,7 @@ class Classifier(nn.Module):
                 got=str(tuple(out.shape)) if isinstance(out, Tensor) else type(out).__name__,
                 hint="Wrap the network so that it returns one row of class scores per image.",
             )
-        return self._to_logits(out)
+        return out
 
     def _to_logits(self, out: Tensor) -> Logits:
         if self.output == "binary_logit":
@@ -186,4 +197,7 @@ class Classifier(nn.Module):
 
     def extra_repr(self) -> str:
         """Show name, size and output kind."""
-        return f"name={self.name!r}, input_size={self.input_size}, output={self.output!r}"
+        return (
+            f"name={self.name!r}, weights={self.weights!r}, input_size={self.input_size}, "
+            f"output={self.output!r}"
+        )

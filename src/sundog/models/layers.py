@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from sundog.core.errors import LayerError, UnknownNameError
 
-
 INPUT = ":input"
 """Suffix of a layer name: what goes into the layer, not what comes out (``fc:input``)."""
 
