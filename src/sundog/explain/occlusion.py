@@ -110,7 +110,7 @@ def _mean_over_windows(drops: Tensor, windows: Windows, *, chunk: int = 64) -> M
     """Give each pixel the mean of the drops of the windows that cover it."""
     total = drops.new_zeros(len(drops), windows.size[0] * windows.size[1])
     count = drops.new_zeros(total.shape[1])
-    for index in torch.arange(len(windows), device=drops.device).split(chunk):
+    for index in torch.split(torch.arange(len(windows), device=drops.device), chunk):
         masks = windows.masks(index).flatten(1).to(drops.dtype)
         total += drops[:, index] @ masks
         count += masks.sum(dim=0)
