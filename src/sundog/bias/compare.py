@@ -20,7 +20,7 @@ from sundog.bias.map_evidence import MapEvidence, weigh_maps
 from sundog.bias.reliance import Reliance, measure, outcomes
 from sundog.bias.verdict import Decision, Standing, decide, sentence, standing
 from sundog.core.errors import InputError
-from sundog.core.statistics import Estimate, holm, paired_difference
+from sundog.core.statistics import Estimate, holm, mean_interval, sign_flip_p_values
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def compare_models(
     Raises:
         InputError: tables or maps that cannot be compared, alpha or smallest out of range.
 
-    Source: Newcombe, 1998, Statistics in Medicine 17, 2635 (paired intervals); Holm, 1979;
+    Source: Newcombe, 1998, and Tango, 1998, Statistics in Medicine 17 (intervals); Holm, 1979;
     Adebayo et al., 2022, arXiv 2212.04629 (maps alone mislead).
     """
     for name, value in (("alpha", alpha), ("smallest", smallest)):
@@ -175,7 +175,7 @@ def compare_models(
     runs = measure(judged, alpha=alpha, level=level, smallest=smallest)
     kinds = [standing(run, smallest=smallest) for run in runs]
     standings = {run.run: kind for run, kind in zip(runs, kinds, strict=True)}
-    maps = None if maps_mass is None else weigh_maps(judged, maps_mass, alpha=alpha)
+    maps = None if maps_mass is None else weigh_maps(judged, maps_mass, alpha=alpha, seed=seed)
     notes = [
         *judged.notes,
         *_twins(judged),
@@ -200,19 +200,21 @@ def compare_models(
 def _differences(
     taken: Mapping[str, Mapping[str, Any]], *, alpha: float, permutations: int, seed: int
 ) -> tuple[RunDifference, ...]:
-    raw = []
-    for first, second in combinations(taken, 2):
-        for name in taken[first]:
-            a, b = (
-                on.astype(float) - off.astype(float)
-                for on, off in (taken[first][name], taken[second][name])
-            )
-            found = paired_difference(a, b, level=1 - alpha, permutations=permutations, seed=seed)
-            raw.append(RunDifference(name, first, second, found.difference, found.p_value))
-    adjusted = holm([found.p_value for found in raw])
+    raw: list[tuple[str, str, str, Estimate, float]] = []
+    for name in next(iter(taken.values())):
+        change = {
+            run: on.astype(float) - off.astype(float)
+            for run, (on, off) in ((run, measures[name]) for run, measures in taken.items())
+        }
+        pairs = list(combinations(taken, 2))
+        gaps = np.stack([change[first] - change[second] for first, second in pairs], axis=1)
+        p_values = sign_flip_p_values(gaps, permutations=permutations, seed=seed)
+        for (first, second), gap, p in zip(pairs, gaps.T, p_values, strict=True):
+            interval = mean_interval(gap, level=1 - alpha)
+            raw.append((name, first, second, interval, float(p)))
+    adjusted = holm([row[-1] for row in raw])
     return tuple(
-        RunDifference(d.measure, d.first, d.second, d.difference, float(p))
-        for d, p in zip(raw, adjusted, strict=True)
+        RunDifference(*row[:-1], p_value=float(p)) for row, p in zip(raw, adjusted, strict=True)
     )
 
 

@@ -16,7 +16,7 @@ import pandas as pd
 
 from sundog.bias.judged import Condition, Judged
 from sundog.core.errors import InputError
-from sundog.core.statistics import Estimate, holm, mean_interval, paired_difference
+from sundog.core.statistics import Estimate, holm, mean_interval, sign_flip_p_values
 
 _PLANTED: tuple[Condition, ...] = ("aligned", "conflicting")
 MOST_MISMATCH = 0.05
@@ -66,7 +66,7 @@ class MapEvidence:
 
 
 def weigh_maps(
-    judged: Judged, maps_mass: Mapping[str, pd.DataFrame], *, alpha: float
+    judged: Judged, maps_mass: Mapping[str, pd.DataFrame], *, alpha: float, seed: int = 0
 ) -> MapEvidence:
     """Compare how much relevance the runs put on the cue.
 
@@ -77,6 +77,7 @@ def weigh_maps(
             the *explained* model predicted for the picture with the cue) and optionally
             ``method``.
         alpha: differences are called at this level, Holm-corrected over methods and pairs.
+        seed: for the sign patterns of the test.
 
     Returns:
         The evidence.
@@ -115,8 +116,10 @@ def weigh_maps(
                 )
             )  # fmt: skip
         for first, second in combinations(judged.runs, 2):
-            found = paired_difference(mass[first], mass[second], level=1 - alpha)
-            raw.append(MapDifference(method, first, second, found.difference, found.p_value))
+            gap = mass[first] - mass[second]
+            p = float(sign_flip_p_values(gap[:, None], seed=seed)[0])
+            interval = mean_interval(gap, level=1 - alpha)
+            raw.append(MapDifference(method, first, second, interval, p))
     adjusted = holm([found.p_value for found in raw])
     differences = tuple(
         MapDifference(d.method, d.first, d.second, d.difference, float(p))

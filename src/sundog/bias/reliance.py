@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from sundog.bias.judged import CONDITIONS, Condition, Judged
+from sundog.bias.limits import with_safe_limits
 from sundog.core.statistics import (
     Estimate,
     PairedProportions,
@@ -114,7 +115,7 @@ def measure(judged: Judged, *, alpha: float, level: float, smallest: float) -> l
     results = []
     for run, parts in judged.runs.items():
         taken = {
-            name: paired_proportions(on, off, level=level)
+            name: with_safe_limits(paired_proportions(on, off, level=level))
             for name, (on, off) in outcomes(parts).items()
         }
         conflict = parts["conflicting"]
