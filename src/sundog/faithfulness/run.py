@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -34,13 +34,20 @@ from sundog.models.classifier import Classifier
 from sundog.models.fingerprint import model_fingerprint
 
 
-@runtime_checkable
 class Explained(Protocol):
     """Maps with what they cost per image, for methods that count their own passes."""
 
-    maps: Maps
-    forwards: float
-    backwards: float
+    @property
+    def maps(self) -> Maps:
+        """``float[batch, height, width]``."""
+
+    @property
+    def forwards(self) -> float:
+        """Rows that went forward through the network, per image."""
+
+    @property
+    def backwards(self) -> float:
+        """Rows that went backward, per image."""
 
 
 Explainer = Callable[[Images], Maps | Explained]
