@@ -19,6 +19,7 @@ from sundog.explain.cam_layer import resolve_layer
 from sundog.explain.counting import count_rows
 from sundog.explain.layer_conductance import conductance_map
 from sundog.explain.objective import Objective, OutputKind, Target, check_images, make_objective
+from sundog.explain.passes import gradients_off
 from sundog.explain.plan import Plan, accepts, make_plan
 from sundog.explain.reduction import reduce_channels
 from sundog.explain.shared import can_share, shared_pass
@@ -68,6 +69,7 @@ def attribute(
     return found[method]
 
 
+@gradients_off()
 def attribute_many(
     classifier: Classifier,
     images: Images,

@@ -8,6 +8,7 @@ from torch import nn
 
 from sundog.core.errors import LayerError
 from sundog.core.shapes import Images
+from sundog.explain.passes import gradients_on
 from sundog.models.classifier import Classifier
 from sundog.models.discover import discover
 
@@ -28,7 +29,8 @@ def resolve_layer(classifier: Classifier, images: Images, layer: Layer = None) -
     size = (int(images.shape[2]), int(images.shape[3]))
     known = _FOUND.setdefault(classifier.network, {})
     if size not in known:
-        known[size] = discover(classifier, image_size=size).cam_layer
+        with gradients_on():
+            known[size] = discover(classifier, image_size=size).cam_layer
     found = known[size]
     if found is None:
         raise LayerError(

@@ -12,13 +12,14 @@ from sundog.core.shapes import Images, Maps
 from sundog.explain.budget import DEFAULT_BUDGET, rows_per_pass
 from sundog.explain.cam_layer import Layer, resolve_layer
 from sundog.explain.objective import check_images
+from sundog.explain.passes import gradients_off
 from sundog.explain.reduction import resize_maps
 from sundog.models.classifier import Classifier
 from sundog.models.layers import capture
 from sundog.models.tokens import to_feature_map
 
 
-@torch.no_grad()
+@gradients_off()
 def feature_map(
     classifier: Classifier,
     images: Images,

@@ -12,12 +12,14 @@ from sundog.core.shapes import Images, Maps
 from sundog.explain.budget import DEFAULT_BUDGET
 from sundog.explain.cam_layer import Layer, resolve_layer
 from sundog.explain.objective import OutputKind, Target
+from sundog.explain.passes import gradients_off
 from sundog.explain.reduction import resize_maps
 from sundog.explain.single_pass import single_passes
 from sundog.models.classifier import Classifier
 from sundog.models.tokens import to_feature_map
 
 
+@gradients_off()
 def grad_cam(
     classifier: Classifier,
     images: Images,

@@ -13,11 +13,13 @@ from sundog.explain.budget import DEFAULT_BUDGET
 from sundog.explain.cam_layer import Layer, resolve_layer
 from sundog.explain.grad_cam import finish_map
 from sundog.explain.objective import OutputKind, Target
+from sundog.explain.passes import gradients_off
 from sundog.explain.single_pass import single_passes
 from sundog.models.classifier import Classifier
 from sundog.models.tokens import to_feature_map
 
 
+@gradients_off()
 def grad_cam_plus_plus(
     classifier: Classifier,
     images: Images,

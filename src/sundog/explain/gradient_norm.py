@@ -12,11 +12,13 @@ from torch import Tensor
 from sundog.core.shapes import Images
 from sundog.explain.budget import DEFAULT_BUDGET
 from sundog.explain.objective import OutputKind, Target
+from sundog.explain.passes import gradients_off
 from sundog.explain.reduction import Reduction, reduce_channels
 from sundog.explain.single_pass import single_passes
 from sundog.models.classifier import Classifier
 
 
+@gradients_off()
 def gradient_norm(
     classifier: Classifier,
     images: Images,

@@ -14,12 +14,13 @@ from sundog.core.shapes import Images
 from sundog.explain.baselines import Baselines, make_baselines
 from sundog.explain.budget import DEFAULT_BUDGET
 from sundog.explain.objective import OutputKind, Target, make_objective
-from sundog.explain.passes import input_gradient
+from sundog.explain.passes import gradients_off, input_gradient
 from sundog.explain.reduction import Reduction, reduce_channels
 from sundog.explain.sampling import check_samples, check_spread, image_seeds, row_chunks
 from sundog.models.classifier import Classifier
 
 
+@gradients_off()
 def gradient_shap(
     classifier: Classifier,
     images: Images,

@@ -13,12 +13,13 @@ from sundog.core.shapes import Images, Labels
 from sundog.explain.baselines import Baselines, make_baselines
 from sundog.explain.budget import DEFAULT_BUDGET
 from sundog.explain.objective import Objective, OutputKind, Target, make_objective
-from sundog.explain.passes import weighted_gradients
+from sundog.explain.passes import gradients_off, weighted_gradients
 from sundog.explain.quadrature import Rule, quadrature
 from sundog.explain.reduction import Reduction, reduce_channels
 from sundog.models.classifier import Classifier
 
 
+@gradients_off()
 def integrated_gradients(
     classifier: Classifier,
     images: Images,

@@ -15,13 +15,14 @@ from sundog.explain.baselines import Baselines, make_baselines
 from sundog.explain.budget import DEFAULT_BUDGET, rows_per_pass
 from sundog.explain.cam_layer import Layer, resolve_layer
 from sundog.explain.objective import Objective, OutputKind, Target, make_objective
-from sundog.explain.passes import gradients_of, gradients_on
+from sundog.explain.passes import gradients_of, gradients_off, gradients_on
 from sundog.explain.reduction import Reduction, reduce_channels, resize_maps
 from sundog.models.classifier import Classifier
 from sundog.models.layers import capture
 from sundog.models.tokens import to_feature_map
 
 
+@gradients_off()
 def layer_conductance(
     classifier: Classifier,
     images: Images,

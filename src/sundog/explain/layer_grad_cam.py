@@ -10,9 +10,11 @@ from sundog.explain.budget import DEFAULT_BUDGET
 from sundog.explain.cam_layer import Layer
 from sundog.explain.grad_cam import grad_cam
 from sundog.explain.objective import OutputKind, Target
+from sundog.explain.passes import gradients_off
 from sundog.models.classifier import Classifier
 
 
+@gradients_off()
 def layer_grad_cam(
     classifier: Classifier,
     images: Images,

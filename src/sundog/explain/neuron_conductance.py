@@ -14,7 +14,7 @@ from sundog.explain.baselines import Baselines, make_baselines
 from sundog.explain.budget import DEFAULT_BUDGET
 from sundog.explain.cam_layer import Layer, resolve_layer
 from sundog.explain.objective import Objective, OutputKind, Target, make_objective
-from sundog.explain.passes import gradients_of, gradients_on
+from sundog.explain.passes import gradients_of, gradients_off, gradients_on
 from sundog.explain.quadrature import Rule, quadrature
 from sundog.explain.reduction import Reduction, reduce_channels
 from sundog.explain.sampling import row_chunks
@@ -25,6 +25,7 @@ NeuronIndex = int | tuple[int, ...]
 """A channel (all its positions), or the position of one unit such as (channel, row, column)."""
 
 
+@gradients_off()
 def neuron_conductance(
     classifier: Classifier,
     images: Images,

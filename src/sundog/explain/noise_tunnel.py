@@ -20,6 +20,7 @@ from sundog.core.seeds import generator
 from sundog.core.shapes import Images, Labels
 from sundog.explain.budget import DEFAULT_BUDGET
 from sundog.explain.objective import OutputKind, Target, make_objective
+from sundog.explain.passes import gradients_off
 from sundog.explain.reduction import Reduction, reduce_channels
 from sundog.explain.sampling import check_samples, check_spread, image_seeds, row_chunks
 from sundog.models.classifier import Classifier
@@ -27,6 +28,7 @@ from sundog.models.classifier import Classifier
 Mode = Literal["smoothgrad", "smoothgrad_square", "vargrad"]
 
 
+@gradients_off()
 def noise_tunnel(
     classifier: Classifier,
     images: Images,

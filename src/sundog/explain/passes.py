@@ -25,6 +25,16 @@ def gradients_on() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def gradients_off() -> Iterator[None]:
+    """Turn gradients off, also inside ``torch.inference_mode()``: maps carry no graph.
+
+    Used as a decorator of every method, whose passes turn gradients on where they need them.
+    """
+    with torch.inference_mode(False), torch.no_grad():
+        yield
+
+
 def gradients_of(value: Tensor, inputs: list[Tensor], *, keep: bool = False) -> list[Tensor]:
     """Return the gradients of ``value.sum()``, refusing a value that does not depend on an input.
 
