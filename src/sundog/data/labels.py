@@ -36,9 +36,10 @@ def resolve_labels(
     Raises:
         DataError: a name that is not among the class names, or an index out of range.
     """
-    cleaned = [_clean(value) for value in values]
-    known = [v for v in cleaned if v is not None]
     names = None if class_names is None else tuple(class_names)
+    exact = set(names or ())
+    cleaned = [v if isinstance(v, str) and v in exact else _clean(v) for v in values]
+    known = [v for v in cleaned if v is not None]
     numbers = all(isinstance(v, int) for v in known)
     if numbers and names and all(_WHOLE.fullmatch(n) for n in names):
         numbers = False

@@ -17,6 +17,8 @@ from sundog.data.labels import resolve_labels
 CLASSES_FILE = "classes.json"
 """A list of class names beside a manifest: gives their order, and names classes without images."""
 
+_MISSING = ["", "NA", "N/A", "n/a", "<NA>", "NaN", "nan", "NULL", "null", "None"]
+
 
 def open_manifest(
     manifest: str | os.PathLike[str],
@@ -90,7 +92,12 @@ def _read_table(path: Path, *, text_columns: Sequence[str]) -> pd.DataFrame:
         if path.suffix.lower() == ".parquet":
             return pd.read_parquet(path).reset_index(drop=True)
         header = pd.read_csv(path, nrows=0).columns
-        return pd.read_csv(path, converters={c: str for c in text_columns if c in header})
+        return pd.read_csv(  # in paths, labels and splits "NA" and "None" are texts
+            path,
+            dtype={c: str for c in text_columns if c in header},
+            keep_default_na=False,
+            na_values={c: _MISSING for c in header if c not in text_columns},
+        )
     except Exception as error:  # pandas and pyarrow raise many kinds
         reason = f"{type(error).__name__}: {str(error)[:160]}"
         raise DataError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -75,13 +76,19 @@ def from_torch_dataset(
         )
     given = class_names if class_names is not None else _classes(dataset)
     index, names = resolve_labels(labels, given)
+    lock = threading.Lock()
+
+    def read(position: int) -> Pixels:
+        with lock:  # datasets are not made for threads
+            return read_item(dataset, rows[position])[0]
+
     return ImageSet(
         name=title,
         class_names=names,
         labels=index,
         ids=ids,
         sources=[sources[row] for row in rows],
-        read=lambda i: read_item(dataset, rows[i])[0],
+        read=read,
         skipped=skipped,
     )
 

@@ -17,18 +17,20 @@ CLASS_COLOURS = (
     (0.4980, 0.4980, 0.4980),
 )
 """The practical's colours of classes 0 to 9 (red, green, blue in [0, 1])."""
-_GOLDEN = 0.6180339887498949
+_HUE_STEP = 0.7548776662466927
+"""Inverse of the plastic number: with the saturations and values below, 1,000 colours differ by
+more than one 8-bit step."""
 
 
 def class_colour(code: int) -> tuple[float, float, float]:
-    """Return the colour of a class: the table, then hues a golden section apart.
+    """Return the colour of a class: the table, then evenly spread hues.
 
-    Generated colours also walk through three saturations and three values, so that hundreds of
+    Generated colours also walk through three saturations and three values, so that many
     classes stay distinct.
     """
     if code < len(CLASS_COLOURS):
         return CLASS_COLOURS[code]
     step = code - len(CLASS_COLOURS)
-    saturation = (1.0, 0.65, 0.45)[step % 3]
-    value = (0.9, 0.6, 0.4)[step // 3 % 3]
-    return colorsys.hsv_to_rgb((step + 0.5) * _GOLDEN % 1.0, saturation, value)
+    saturation = (1.0, 0.7, 0.45)[step % 3]
+    value = (0.95, 0.7, 0.45)[step // 3 % 3]
+    return colorsys.hsv_to_rgb((step + 0.5) * _HUE_STEP % 1.0, saturation, value)
