@@ -171,9 +171,7 @@ def _headers(
         text, size = sheet.fit(method.replace("_", " "), width=group, size=10, bold=True)
         sheet.text(text, start + group / 2, head - 0.5, size=size, bold=True, align="center",
                    anchor="baseline")  # fmt: skip
-        rule = sheet.axes(start, head - 0.42, group, 0.01)
-        rule.axis("off")
-        rule.axhline(0, color=MUTED, linewidth=0.7)
+        sheet.line(start, head - 0.42, start + group, color=MUTED, linewidth=0.7)
         for which, model in enumerate(models):
             text, size = sheet.fit(model.name, width=cell, size=9, lines=2)
             sheet.text(text, start + which * (cell + _GAP) + cell / 2, head - 0.08, size=size,

@@ -161,10 +161,6 @@ def legend_line(
     size: float = 8.5,
 ) -> None:
     """Write ``— 0.213 name`` with the line as it is drawn in the plot."""
-    sample = sheet.axes(left, top, 0.24, 0.12)
-    sample.plot([0, 1], [0.5, 0.5], **look)
-    sample.set_xlim(0, 1)
-    sample.set_ylim(0, 1)
-    sample.axis("off")
+    sheet.line(left, top + 0.06, left + 0.24, **look)
     text, points = sheet.fit(name, width=width - 0.3, size=size, before=f"{value:.3f}  ")
     sheet.text(text, left + 0.3, top + 0.06, size=points, anchor="center_baseline", colour=INK)

@@ -20,6 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
+from matplotlib.lines import Line2D
 
 from sundog.core.errors import InputError
 from sundog.core.files import write_bytes
@@ -112,6 +113,12 @@ class Sheet:
         for spine in box.spines.values():
             spine.set(color=FAINT, linewidth=0.6)
         return box
+
+    def line(self, left: float, top: float, right: float, **look: Any) -> None:
+        """Draw a horizontal line at ``top`` from ``left`` to ``right``, all in inches."""
+        across = [left / self.width, right / self.width]
+        up = 1 - top / self.height
+        self.figure.add_artist(Line2D(across, [up, up], transform=self.figure.transFigure, **look))
 
     def measure(self, text: str, *, size: float, bold: bool = False) -> float:
         """Return the width of one line of text in inches."""
