@@ -16,6 +16,7 @@ from sundog.core.statistics import (
     paired_proportions,
     proportion_difference,
     sign_flip_p_values,
+    wilcoxon_p_value,
     wilson_interval,
 )
 
@@ -145,8 +146,25 @@ def test_paired_difference_reports_scipys_t_interval_and_wilcoxon():
     got = paired_difference(a, b)
     interval = stats.ttest_rel(a, b).confidence_interval()
     assert (got.difference.low, got.difference.high) == pytest.approx(tuple(interval), rel=1e-12)
-    assert got.p_wilcoxon == pytest.approx(stats.wilcoxon(a, b).pvalue, rel=1e-12)
+    want = stats.wilcoxon(a, b, method="approx").pvalue
+    assert got.p_wilcoxon == pytest.approx(want, rel=1e-9)
     assert got.wins + got.losses == 40
+
+
+@pytest.mark.parametrize("n", [3, 8, 13])
+def test_wilcoxon_is_exact_for_small_samples(n):
+    d = RNG.normal(0.4, 1, n)
+    assert wilcoxon_p_value(d) == pytest.approx(stats.wilcoxon(d, method="exact").pvalue, rel=1e-9)
+    tied = np.array([1.0, 1.0, -1.0, 2.0, 2.0, 0.0, 3.0])
+    ranks = np.array([2, 2, 2, 4.5, 4.5, 6])
+    sums = [abs(np.dot(s, ranks)) for s in itertools.product((1, -1), repeat=6)]
+    assert wilcoxon_p_value(tied) == pytest.approx(np.mean(np.array(sums) >= 17), rel=1e-12)
+
+
+def test_wilcoxon_with_ties_is_scipys_normal_approximation():
+    d = RNG.integers(-3, 5, 60).astype(float)
+    want = stats.wilcoxon(d, method="approx").pvalue
+    assert wilcoxon_p_value(d) == pytest.approx(want, rel=1e-9)
 
 
 def test_benjamini_hochberg_is_scipys():

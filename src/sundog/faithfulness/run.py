@@ -329,9 +329,10 @@ class _Runner:
         summary = summarise(scores, level=level)
         notes = []
         if self.repeats:
-            notes.append(f"{self.repeats} images were repeats of others and were counted once.")
+            notes.append(f"{self.repeats} repeated image{_s(self.repeats)} counted once.")
         if self.folder is not None and self.folder.damaged:
-            notes.append(f"{len(self.folder.damaged)} damaged parts were set aside and redone.")
+            damaged = len(self.folder.damaged)
+            notes.append(f"{damaged} damaged part{_s(damaged)} set aside and redone.")
         return FaithfulnessTable(
             scores=scores,
             summary=summary,
@@ -343,6 +344,10 @@ class _Runner:
             specification=self.plan.specification(),
             notes=tuple(notes),
         )
+
+
+def _s(count: int) -> str:
+    return "" if count == 1 else "s"
 
 
 def _mask(mask: ArrayLike | Tensor) -> Tensor:

@@ -96,7 +96,8 @@ def _remarks(part: pd.DataFrame, same: pd.DataFrame) -> list[str]:
     for (count, why), group in missing.groupby(["missing", "reasons"], sort=False):
         everyone = len(group) == len(part)
         who = "every method" if everyone else ", ".join(group["method"])
-        remarks.append(f"Without a score: {count} images for {who} ({why}).")
+        images = "1 image" if count == 1 else f"{count} images"
+        remarks.append(f"Without a score: {images} for {who} ({why}).")
     return remarks
 
 
