@@ -177,6 +177,8 @@ def test_manifest_labels_as_numbers_and_names(folder):
     assert named.labels.tolist() == [0, 1, 1, 0]
     digits = load([7, 3, 3, 7], class_names=["7", "3"])
     assert digits.labels.tolist() == [0, 1, 1, 0]
+    some = load([7, -1, 3, ""], class_names=["7", "3"])
+    assert some.labels.tolist() == [0, -1, 1, -1]
     (folder / "classes.json").write_text(json.dumps(["dog", "cow", "cat"]))
     beside = load(["dog", "cat", "cat", "dog"])
     assert beside.class_names == ("dog", "cow", "cat")
@@ -211,6 +213,18 @@ def test_arrays_of_every_kind():
     np.testing.assert_array_equal(grey.image(1), np.repeat(pixels[1, :, :, :1], 3, axis=2))
     clear = np.zeros((1, 2, 2, 4), np.uint8)
     np.testing.assert_array_equal(from_arrays(clear).image(0), np.full((2, 2, 3), 255))
+
+
+def test_numbers_given_with_arrays_are_class_indices_even_if_names_are_numbers():
+    pixels = np.stack([picture(i) for i in range(4)])
+    found = from_arrays(pixels, [0, 1, 2, -1], ["1", "2", "3"])
+    assert found.labels.tolist() == [0, 1, 2, -1]
+    named = from_arrays(pixels, ["1", "3", "2", None], ["1", "2", "3"])
+    assert named.labels.tolist() == [0, 2, 1, -1]
+    with pytest.raises(DataError, match=r"class indices in 0..2, or -1 .*got 0..3"):
+        from_arrays(pixels, [0, 1, 2, 3], ["1", "2", "3"])
+    with pytest.raises(DataError, match=r"labels must be class indices .*got -2..1"):
+        from_arrays(pixels, [0, 1, -2, 1])
 
 
 def test_arrays_that_leave_doubt_or_are_wrong():

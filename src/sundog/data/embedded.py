@@ -15,21 +15,33 @@ from sundog.data.image_files import open_image_files
 from sundog.data.image_set import ImageSet
 
 _PHOTOS = (
-    # file, caption, grey, who gave it free
-    ("astronaut.png", "astronaut in front of a flag and a model shuttle", False, "NASA"),
-    ("brick.png", "brick wall", True, "CC0Textures"),
-    ("camera.png", "photographer with a tripod", True, "Lav Varshney"),
-    ("chelsea.png", "tabby cat", False, "Stefan van der Walt"),
-    ("clock_motion.png", "wall clock, blurred by motion", True, "Stefan van der Walt"),
-    ("coffee.png", "cup of espresso on a table", False, "Rachel Michetti"),
-    ("coins.png", "Greek coins", True, "Brooklyn Museum Collection"),
-    ("grass.png", "grass", True, "DimiSoul"),
-    ("gravel.png", "gravel", True, "CC0Textures"),
-    ("hubble_deep_field.jpg", "galaxies", False, "NASA"),
-    ("moon.png", "surface of the moon", True, "scikit-image"),
-    ("motorcycle_left.png", "motorcycle in a garage", False, "Middlebury stereo benchmark"),
-    ("retina.jpg", "retina of an eye", False, "Häggström"),
-    ("rocket.jpg", "rocket on its launch pad at night", False, "SpaceX"),
+    # file, caption, grey, credit, licence as scikit-image states it
+    (
+        "astronaut.png",
+        "astronaut in front of a flag and a model shuttle",
+        False,
+        "NASA",
+        "public domain",
+    ),
+    ("brick.png", "brick wall", True, "CC0Textures", "CC0"),
+    ("camera.png", "photographer with a tripod", True, "Lav Varshney", "CC0"),
+    ("chelsea.png", "tabby cat", False, "Stefan van der Walt", "CC0"),
+    ("clock_motion.png", "clock, blurred by motion", True, "Stefan van der Walt", "public domain"),
+    ("coffee.png", "cup of espresso on a table", False, "Rachel Michetti", "CC0"),
+    ("coins.png", "Greek coins", True, "Brooklyn Museum", "no known restrictions"),
+    ("grass.png", "grass", True, "linolafett", "CC0"),
+    ("gravel.png", "gravel", True, "CC0Textures", "CC0"),
+    ("hubble_deep_field.jpg", "galaxies", False, "NASA", "public domain"),
+    ("moon.png", "surface of the moon", True, "not stated", "not stated"),
+    (
+        "motorcycle_left.png",
+        "motorcycle in a garage",
+        False,
+        "Middlebury stereo 2014",
+        "not stated",
+    ),
+    ("retina.jpg", "retina of an eye", False, "Mikael Häggström", "CC0"),
+    ("rocket.jpg", "rocket on its launch pad at dusk", False, "SpaceX", "public domain"),
 )
 _TRAIN_SHARE = 0.8
 
@@ -78,7 +90,8 @@ def open_faces(split: str | None = None, *, limit: int | None = None, seed: int 
 def open_photos(split: str | None = None, *, limit: int | None = None, seed: int = 0) -> ImageSet:
     """Open the 14 photographs that scikit-image's wheel carries, unlabelled.
 
-    Metadata: ``caption``, ``grey`` (no colour), ``credit`` (all are free of restrictions).
+    Metadata: ``caption``, ``grey`` (no colour), ``credit`` and ``licence`` as scikit-image states
+    them (two are "not stated": leave those out of what is published).
 
     Args:
         split: None; there is none.
@@ -98,7 +111,9 @@ def open_photos(split: str | None = None, *, limit: int | None = None, seed: int
         name="photos",
         class_names=(),
         sources=[path.name for path in paths],
-        metadata=pd.DataFrame([row[1:] for row in _PHOTOS], columns=["caption", "grey", "credit"]),
+        metadata=pd.DataFrame(
+            [row[1:] for row in _PHOTOS], columns=["caption", "grey", "credit", "licence"]
+        ),
         limit=limit,
         seed=seed,
     )

@@ -19,19 +19,25 @@ _WHOLE = re.compile(r"-?(0|[1-9][0-9]*)(\.0+)?")
 
 
 def resolve_labels(
-    values: Sequence[Any], class_names: Sequence[str] | None = None, *, subject: str = "labels"
+    values: Sequence[Any],
+    class_names: Sequence[str] | None = None,
+    *,
+    subject: str = "labels",
+    numbers_can_be_names: bool = False,
 ) -> tuple[Int64[np.ndarray, "images"], tuple[str, ...]]:
     """Return the class index of each value, and the class names.
 
     Whole numbers (also as text) are class indices, counted from 0: -1 is unlabelled, and without
-    ``class_names`` the classes are called ``"0"`` to ``"max"``. If every given class name is itself
-    a whole number, numbers are names. Anything else is a name; without ``class_names`` the classes
-    are the distinct names, sorted. Empty, None and NaN are unlabelled (-1).
+    ``class_names`` the classes are called ``"0"`` to ``"max"``. Any other text, and any text that
+    equals a class name, is a name; without ``class_names`` the classes are the distinct names,
+    sorted. Empty, None and NaN are unlabelled (-1).
 
     Args:
         values: one per image.
         class_names: the allowed names, in order, or None.
         subject: what the values are called in an error.
+        numbers_can_be_names: for tables, where types are guessed: if every class name is itself a
+            whole number, numbers are names.
 
     Raises:
         DataError: a name that is not among the class names, or an index out of range.
@@ -41,11 +47,11 @@ def resolve_labels(
     cleaned = [v if isinstance(v, str) and v in exact else _clean(v) for v in values]
     known = [v for v in cleaned if v is not None]
     numbers = all(isinstance(v, int) for v in known)
-    if numbers and names and all(_WHOLE.fullmatch(n) for n in names):
+    if numbers_can_be_names and numbers and names and all(_WHOLE.fullmatch(n) for n in names):
         numbers = False
     if numbers:
         return _from_numbers(cleaned, names, subject)
-    texts = [None if v is None else str(v) for v in cleaned]
+    texts = [None if v is None or v == -1 else str(v) for v in cleaned]
     if names is None:
         names = tuple(sorted({t for t in texts if t is not None}))
     index = {name: i for i, name in enumerate(names)}

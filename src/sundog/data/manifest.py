@@ -71,6 +71,7 @@ def open_manifest(
         values,
         class_names if class_names is not None else _sidecar(path),
         subject=f"column {label_column!r} of {path.name!r}",
+        numbers_can_be_names=True,
     )
     relative = [str(value) for value in table[path_column]]
     return open_image_files(

@@ -35,9 +35,12 @@ from sundog.core.progress import make_progress
 from sundog.data.image_set import ImageSet, Skipped
 from sundog.data.manifest import CLASSES_FILE
 from sundog.data.planting import Cue, Planted
+from sundog.data.streaming import ordered_map
 from sundog.data.transforms import Resize, check_size
 
 FORMAT = 1
+WRITERS = 4
+"""Threads that encode and write: most of the time goes into waiting for the disk."""
 _TEMPORARY = re.compile(r"\.(cue|classes|skipped|manifest|\d{6,}-\w+)-\w{8}\.(json|csv|png)")
 OWN_COLUMNS = (
     *("path", "label", "cue", "cue_class", "present", "aligned", "strength"),
@@ -256,9 +259,14 @@ def _written(folder: Path, row: Any) -> bool:
 def _write_batch(folder: Path, table: pd.DataFrame, rows: np.ndarray, planted: Planted) -> None:
     pixels = (planted.images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
     masks = planted.masks.to(torch.uint8).mul(255).numpy()
-    for i, row in enumerate(rows.tolist()):
+
+    def write(item: tuple[int, int]) -> None:
+        i, row = item
         write_bytes(folder / table["path"].iloc[row], _png(pixels[i]))
         write_bytes(folder / table["mask_path"].iloc[row], _png(masks[i]))
+
+    for _ in ordered_map(write, enumerate(rows.tolist()), workers=WRITERS):
+        pass  # waits, and raises what a writer raised
 
 
 def _png(array: np.ndarray) -> bytes:
