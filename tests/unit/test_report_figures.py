@@ -27,7 +27,8 @@ from sundog.report.figures import (
     method_grid,
     save_figures,
 )
-from sundog.report.sheet import LARGEST, RIGHT, UNKNOWN, WRONG, Sheet, style
+from sundog.report.sheet import Sheet
+from sundog.report.style import LARGEST, RIGHT, UNKNOWN, WRONG, drawable, style
 
 NAMES = (
     "tench",
@@ -291,6 +292,12 @@ def test_text_that_fits_is_not_touched_and_numbers_are_never_cut():
         text, size = sheet.fit("word " * 6, width=0.8, size=9, lines=3)
         assert text.count("\n") == 2
         assert all(sheet.measure(line, size=size) <= 0.8 for line in text.split("\n"))
+
+
+def test_a_script_without_a_font_is_said_once_and_drawn_as_boxes(monkeypatch):
+    monkeypatch.setattr("sundog.report.style._characters", lambda: frozenset(range(32, 127)))
+    with pytest.warns(UserWarning, match="No installed font can draw '会教'"):
+        assert drawable("教会 tower") == "□□ tower"
 
 
 def test_save(tmp_path):

@@ -16,7 +16,8 @@ from sundog.core.errors import InputError
 from sundog.core.statistics import Estimate, wilson_interval
 from sundog.report.page import Page, Section, render, write_page
 from sundog.report.picture import Picture, encode
-from sundog.report.sheet import Sheet, style
+from sundog.report.sheet import Sheet
+from sundog.report.style import style
 from sundog.report.table import Column, Table, format_number, show
 
 EVIL = "<script>alert(1)</script>\"'&"
@@ -197,6 +198,9 @@ def test_table_by_hand():
     frame = pd.DataFrame({"m": ["a", "b", "random"], "score": [0.3, 0.2, 0.1]})
     lower = show(Table(frame, "c", {"score": Column(better="lower")}, muted=[False, False, True]))
     assert [row[1].best for row in lower.rows] == [False, True, False]
+    plain = show(Table(frame, "c", {"score": Column(better="lower", mark=False)}))
+    assert not any(cell.best for row in plain.rows for cell in row)
+    assert plain.headers[1].direction == "lower is better"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from sundog.core.errors import InputError
-from sundog.report.sheet import COLOURS, FAINT, INK, MUTED, Sheet, style
+from sundog.report.sheet import Sheet
+from sundog.report.style import COLOURS, FAINT, INK, MUTED, style
 
 _ROW, _LARGEST, _PLOT = 0.3, 50, 3.8
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sundog.core.errors import InputError
 from sundog.report.arrays import check_count
-from sundog.report.sheet import RIGHT, UNKNOWN, WRONG
+from sundog.report.style import RIGHT, UNKNOWN, WRONG
 
 KEY = "✓ right, ✗ wrong; the percentage is the probability of the predicted class"
 

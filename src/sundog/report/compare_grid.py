@@ -16,7 +16,8 @@ from sundog.core.errors import InputError
 from sundog.report.arrays import Mask, as_mask, as_pictures, check_count
 from sundog.report.captions import Caption, captions, class_name
 from sundog.report.overlay import SCALED, blend, meaning, outline_region
-from sundog.report.sheet import INK, MUTED, Sheet, style
+from sundog.report.sheet import Sheet
+from sundog.report.style import INK, MUTED, style
 
 _EDGE, _NAME, _GAP, _BLOCK = 0.15, 1.2, 0.07, 0.2
 

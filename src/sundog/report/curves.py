@@ -13,7 +13,8 @@ from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
 from sundog.core.errors import InputError
-from sundog.report.sheet import COLOURS, DASHES, FAINT, INK, MUTED, Sheet, style
+from sundog.report.sheet import Sheet
+from sundog.report.style import COLOURS, DASHES, FAINT, INK, MUTED, style
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from sundog.report.curves import Curve, curve_figure
 from sundog.report.image_grid import image_grid
 from sundog.report.method_grid import method_grid
 from sundog.report.overlay import PALETTES, blend
-from sundog.report.sheet import figure_bytes, save_figures
+from sundog.report.save import figure_bytes, save_figures
 
 __all__ = [
     "PALETTES",

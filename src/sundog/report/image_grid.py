@@ -13,7 +13,8 @@ from sundog.core.errors import InputError
 from sundog.report.arrays import as_pictures, check_count
 from sundog.report.captions import KEY, captions
 from sundog.report.overlay import blend
-from sundog.report.sheet import INK, Sheet, style
+from sundog.report.sheet import Sheet
+from sundog.report.style import INK, style
 
 
 def image_grid(

@@ -14,7 +14,8 @@ from sundog.report.arrays import Pixels, as_pictures, check_count
 from sundog.report.captions import KEY, Caption, captions
 from sundog.report.curves import area, dress, legend_line, looks
 from sundog.report.overlay import SCALED, blend, meaning
-from sundog.report.sheet import INK, MUTED, Sheet, style
+from sundog.report.sheet import Sheet
+from sundog.report.style import INK, MUTED, style
 
 _EDGE, _NAME, _GAP = 0.15, 1.15, 0.07
 

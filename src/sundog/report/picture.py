@@ -14,7 +14,7 @@ from PIL import Image
 
 from sundog.core.errors import InputError
 from sundog.report.arrays import as_pixels
-from sundog.report.sheet import figure_bytes
+from sundog.report.save import figure_bytes
 
 LEVELS: tuple[tuple[float, int], ...] = (
     (1.0, 86), (1.0, 72), (0.8, 72), (0.65, 66), (0.5, 60), (0.35, 55), (0.25, 50),

@@ -1,21 +1,14 @@
 """A sheet: a matplotlib figure laid out in inches from the top left, with text that fits.
 
-Every picture of the package is drawn here: no pyplot, no global state left changed, the same bytes
-every time (no date, fixed ids), and a size that is known before anything is drawn.
+Every picture of the package is drawn here: no pyplot, and a size that is known before anything is
+drawn.
 """
 
 from __future__ import annotations
 
-import io
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import cache
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-import matplotlib as mpl
-from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -23,49 +16,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 
 from sundog.core.errors import InputError
-from sundog.core.files import write_bytes
-
-DPI = 150
-LARGEST = 20.0
-"""No figure is wider or taller than this many inches (3,000 px at 150 dpi)."""
-
-INK = "#1b1f24"
-MUTED = "#57606a"
-FAINT = "#d0d7de"
-RIGHT = "#116329"
-WRONG = "#b3261e"
-UNKNOWN = "#0a5cad"
-# Okabe & Ito's colours (yellow darkened for white paper): apart for colour-blind readers.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#56b4e9", "#1b1f24")
-DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)))
-
-_FALLBACKS = ("Noto Sans", "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans Arabic",
-              "Noto Sans Devanagari", "WenQuanYi Zen Hei", "Hiragino Sans", "Microsoft YaHei",
-              "Arial Unicode MS")  # fmt: skip
-
-
-@cache
-def _families() -> tuple[str, ...]:
-    """DejaVu Sans (shipped with matplotlib), then installed fonts for other scripts."""
-    installed = set(font_manager.fontManager.get_font_names())
-    return ("DejaVu Sans", *(name for name in _FALLBACKS if name in installed))
-
-
-@contextmanager
-def style() -> Iterator[None]:
-    """Draw with the package's fonts and colours, whatever the user's matplotlib settings are."""
-    settings: Any = {
-        "font.family": list(_families()), "font.size": 9, "text.color": INK,
-        "text.parse_math": False, "text.usetex": False, "axes.unicode_minus": True,
-        "axes.edgecolor": MUTED, "axes.labelcolor": INK, "axes.facecolor": "white",
-        "axes.linewidth": 0.7, "axes.grid": False, "xtick.color": MUTED, "ytick.color": MUTED,
-        "xtick.labelcolor": INK, "ytick.labelcolor": INK, "figure.facecolor": "white",
-        "savefig.facecolor": "white", "image.interpolation": "antialiased", "hatch.linewidth": 0.6,
-        "svg.hashsalt": "sundog", "svg.fonttype": "path", "legend.frameon": False,
-        "lines.antialiased": True, "path.simplify": True, "figure.dpi": DPI,
-    }  # fmt: skip
-    with mpl.rc_context(settings):
-        yield
+from sundog.report.style import DPI, FAINT, INK, LARGEST, MUTED, drawable, families
 
 
 class Sheet:
@@ -123,7 +74,7 @@ class Sheet:
     def measure(self, text: str, *, size: float, bold: bool = False) -> float:
         """Return the width of one line of text in inches."""
         font = FontProperties(
-            family=list(_families()), size=size, weight="bold" if bold else "normal"
+            family=list(families()), size=size, weight="bold" if bold else "normal"
         )
         width, _, _ = self._renderer.get_text_width_height_descent(text, font, False)
         return float(width) / DPI
@@ -143,7 +94,7 @@ class Sheet:
         """Wrap, then shrink, then cut a text until it fits; ``before`` and ``after`` are never cut.
 
         Args:
-            text: any text; line breaks and control characters become spaces.
+            text: any text; see :func:`drawable`.
             width: of a line in inches.
             size: of the font in points, to begin with.
             lines: at most this many.
@@ -155,7 +106,7 @@ class Sheet:
         Returns:
             The text with line breaks, and its size in points.
         """
-        clean = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+        clean = drawable(text)
         while True:
             wrapped = self._wrap(f"{before}{clean}{after}", width=width, size=size, bold=bold)
             if len(wrapped) <= lines:
@@ -243,48 +194,3 @@ class Sheet:
         if note:
             text, size = self.fit(note, width=self.width - 2 * left, size=7.5, lines=lines)
             self.text(text, left, self.height - bottom, size=size, colour=MUTED, anchor="bottom")
-
-
-def figure_bytes(figure: Figure, kind: str = "png", *, dpi: int = DPI) -> bytes:
-    """Return a figure as PNG or SVG; the same figure gives the same bytes.
-
-    Raises:
-        InputError: another kind.
-    """
-    if kind not in ("png", "svg"):
-        raise InputError("kind of figure", expected="'png' or 'svg'", got=repr(kind))
-    stream = io.BytesIO()
-    metadata: dict[str, Any] = {"Software": None} if kind == "png" else {"Date": None}
-    with style():
-        figure.savefig(stream, format=kind, dpi=dpi, metadata=metadata)
-    return stream.getvalue()
-
-
-def save_figures(figures: Figure | Sequence[Figure], path: str | os.PathLike[str]) -> list[Path]:
-    """Write one figure to ``path``, or pages to ``name-1.png``, ``name-2.png``, ...
-
-    Args:
-        figures: one figure or the pages of one.
-        path: ends in ``.png`` or ``.svg``.
-
-    Returns:
-        The paths written, in order.
-
-    Raises:
-        InputError: no figure, or another suffix.
-    """
-    pages = [figures] if isinstance(figures, Figure) else list(figures)
-    target = Path(path)
-    if not pages:
-        raise InputError("figures", expected="at least one", got="none")
-    kind = target.suffix.lower().removeprefix(".")
-    if kind not in ("png", "svg"):
-        raise InputError("figure path", expected="to end in .png or .svg", got=repr(target.name))
-    if len(pages) == 1:
-        return [write_bytes(target, figure_bytes(pages[0], kind))]
-    return [
-        write_bytes(
-            target.with_name(f"{target.stem}-{number}{target.suffix}"), figure_bytes(page, kind)
-        )
-        for number, page in enumerate(pages, start=1)
-    ]

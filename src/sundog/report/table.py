@@ -26,13 +26,16 @@ class Column:
         title: the header; the name of the column with spaces if empty.
         format: see :data:`Format`; ``auto`` chooses from the type.
         digits: decimals of ``decimal``, ``percent`` and ``points``.
-        better: which direction is better; written in the header and marked in the best cell.
+        better: which direction is better; written in the header.
+        mark: whether the best cell is marked too; no, where rows are not rivals (for instance
+            one model under several conditions).
     """
 
     title: str = ""
     format: Format = "auto"
     digits: int = 3
     better: Literal["lower", "higher"] | None = None
+    mark: bool = True
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,7 @@ def show(table: Table) -> Shown:
     for position, name in enumerate(frame.columns):
         column = table.columns.get(name, Column())
         cells = [_cell(value, column) for value in frame.iloc[:, position]]
-        if column.better is not None:
+        if column.better is not None and column.mark:
             cells = _mark(cells, list(frame.iloc[:, position]), column.better, muted)
         columns.append(cells)
         headers.append(
