@@ -104,6 +104,25 @@ class Classifier(nn.Module):
         """The names of the (chosen) classes, or ``None`` if none were given."""
         return self._class_names
 
+    def with_class_names(self, class_names: Sequence[str]) -> Classifier:
+        """Return a classifier of the same network (shared, not copied) with these names."""
+        return Classifier(
+            self.network,
+            class_names=class_names,
+            class_indices=self.class_indices,
+            mean=self.mean.flatten().tolist(),
+            std=self.std.flatten().tolist(),
+            input_size=self.input_size,
+            output=self.output,
+            channels=self.channels,
+            feature_layer=self.feature_layer,
+            cam_layer=self.cam_layer,
+            name=self.name,
+            differentiable=self.differentiable,
+            weights=self.weights,
+            recipe=self.recipe,
+        ).to(self.device)
+
     def class_name(self, index: int) -> str:
         """Return the name of class ``index``, its number if the classes have no names."""
         return self._class_names[index] if self._class_names is not None else str(index)

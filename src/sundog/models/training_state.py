@@ -1,0 +1,65 @@
+"""What a training run must remember between epochs: one safetensors file, no pickle."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from sundog.core.errors import RunFolderError
+from sundog.core.files import write_bytes
+from sundog.models.store import plain_state
+
+STATE_FILE = "checkpoint.safetensors"
+
+
+def save_state(
+    path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, *, notes: dict[str, Any]
+) -> None:
+    """Write weights, optimizer tensors and notes (JSON) atomically to one file.
+
+    Random numbers need no state: order, augmentation and dropout of an epoch are drawn from
+    (seed, epoch).
+    """
+    tensors: dict[str, Tensor] = {f"network/{n}": t for n, t in plain_state(network).items()}
+    for index, entries in optimizer.state_dict()["state"].items():
+        for name, value in entries.items():
+            if isinstance(value, Tensor):
+                tensors[f"optimizer/{index}/{name}"] = value.detach().cpu().contiguous().clone()
+    write_bytes(path, save(tensors, metadata={"notes": json.dumps(notes, allow_nan=False)}))
+
+
+def load_state(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Restore weights and optimizer in place and return the notes.
+
+    Raises:
+        RunFolderError: a broken file, or one of another network.
+    """
+    weights: dict[str, Tensor] = {}
+    state: dict[int, dict[str, Tensor]] = {}
+    try:
+        with safe_open(path, framework="pt") as file:
+            notes = json.loads((file.metadata() or {})["notes"])
+            for name in file.keys():  # noqa: SIM118 - no mapping
+                kind, _, rest = name.partition("/")
+                if kind == "network":
+                    weights[rest] = file.get_tensor(name)
+                else:
+                    index, _, entry = rest.partition("/")
+                    state.setdefault(int(index), {})[entry] = file.get_tensor(name)
+        network.load_state_dict(weights)
+    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        raise RunFolderError(
+            f"Checkpoint {str(path)!r}",
+            expected="written by this training run",
+            got=str(error).splitlines()[0][:160],
+            hint="Train again with resume=False.",
+        ) from error
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+    return notes
