@@ -8,7 +8,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from sundog.core.shapes import Images
-from sundog.explain.baselines import Baseline, make_baseline
+from sundog.explain.baselines import Baseline, Baselines, make_baseline, make_baselines
 from sundog.explain.budget import DEFAULT_BUDGET
 from sundog.explain.deeplift.engine import Contributions, contributions
 from sundog.explain.objective import (
@@ -18,18 +18,20 @@ from sundog.explain.objective import (
     check_images,
     check_output,
 )
+from sundog.explain.passes import gradients_off
 from sundog.explain.reduction import Reduction, reduce_channels
 from sundog.models.classifier import Classifier
 
 SAME_FOR_ALL = ("black", "white", "grey")
 
 
+@gradients_off()
 def deep_lift(
     classifier: Classifier,
     images: Images,
     target: Target = None,
     *,
-    baseline: Baseline = "black",
+    baseline: Baselines = "black",
     seed: int = 0,
     reduction: Reduction = "sum",
     output: OutputKind = "logit",
@@ -52,7 +54,8 @@ def deep_lift(
         classifier: in eval mode.
         images: ``float[batch, 3, height, width]`` in [0, 1].
         target: class per image, one class, a scalar of the logits, or None: the predicted class.
-        baseline: x', in [0, 1] before normalisation; see :mod:`sundog.explain.baselines`.
+        baseline: x', in [0, 1] before normalisation; see :mod:`sundog.explain.baselines`. Of a
+            list the attributions are averaged.
         seed: for ``baseline="uniform"``.
         reduction: ``sum`` (signed, keeps completeness), ``l2``, ``abs_sum``, or ``none``.
         output: logit, probability or log_probability.
@@ -75,12 +78,13 @@ def deep_lift(
     return reduce_channels(found.attribution, reduction)
 
 
+@gradients_off()
 def deep_lift_contributions(
     classifier: Classifier,
     images: Images,
     target: Target = None,
     *,
-    baseline: Baseline = "black",
+    baseline: Baselines = "black",
     seed: int = 0,
     output: OutputKind = "logit",
     budget: int = DEFAULT_BUDGET,
@@ -92,13 +96,22 @@ def deep_lift_contributions(
     if not isinstance(target, Objective):
         check_images(images)
     rows = baseline_rows(images, baseline, seed=seed)
-    return contributions(classifier, images, target, [rows], output=output, budget=budget)
+    return contributions(classifier, images, target, rows, output=output, budget=budget)
 
 
-def baseline_rows(images: Images, baseline: Baseline, *, seed: int) -> Images:
-    """Return a baseline as one row if it is the same for all images, else one row per image."""
+def baseline_rows(images: Images, baseline: Baselines, *, seed: int) -> list[Images]:
+    """Return the baselines, each as one row if it is the same for all images."""
+    if isinstance(baseline, (str, int, float, Tensor)) and _same_for_all(baseline):
+        return [make_baseline(images[:1], baseline, seed=seed)]
+    made = make_baselines(images, baseline, seed=seed)
+    if isinstance(baseline, (str, int, float, Tensor)):
+        return made
+    return [
+        rows[:1] if _same_for_all(one) else rows for rows, one in zip(made, baseline, strict=True)
+    ]
+
+
+def _same_for_all(baseline: Baseline) -> bool:
     if isinstance(baseline, Tensor):
-        shared = baseline.ndim < 4 or len(baseline) == 1
-    else:
-        shared = isinstance(baseline, (int, float)) or baseline in SAME_FOR_ALL
-    return make_baseline(images[:1] if shared else images, baseline, seed=seed)
+        return baseline.ndim < 4 or len(baseline) == 1
+    return isinstance(baseline, (int, float)) or baseline in SAME_FOR_ALL

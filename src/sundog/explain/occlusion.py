@@ -13,12 +13,13 @@ from sundog.core.shapes import Images, Labels, Maps
 from sundog.explain.baselines import Baseline, make_baseline
 from sundog.explain.budget import DEFAULT_BUDGET
 from sundog.explain.objective import Objective, OutputKind, Target, make_objective
-from sundog.explain.passes import forward_rows
+from sundog.explain.passes import forward_rows, gradients_off
 from sundog.explain.reduction import resize_maps
 from sundog.explain.windows import Pair, Windows, grid_windows, sliding_windows
 from sundog.models.classifier import Classifier
 
 
+@gradients_off()
 def occlusion(
     classifier: Classifier,
     images: Images,

@@ -9,6 +9,9 @@ from typing import Literal
 from torch import Tensor
 
 from sundog.core.errors import UnknownNameError
+from sundog.explain.attention_rollout import attention_rollout
+from sundog.explain.deep_lift import deep_lift
+from sundog.explain.deep_lift_shap import deep_lift_shap
 from sundog.explain.grad_cam import grad_cam
 from sundog.explain.grad_cam_plus_plus import grad_cam_plus_plus
 from sundog.explain.gradient_norm import gradient_norm
@@ -190,6 +193,32 @@ METHODS: dict[str, Method] = {
             "bilinearly",
         ),
         Method(
+            name="deep_lift",
+            function=deep_lift,
+            family="rule",
+            space="pixel",
+            signed=True,
+            complete=True,
+            gradient=True,
+            cost="1 F + 1 B (baseline: 1 F per call)",
+            paper="Shrikumar, Greenside & Kundaje, 2017, arXiv 1704.02685",
+            convention="logit of the predicted class; Rescale rule; black baseline; signed sum "
+            "over channels",
+        ),
+        Method(
+            name="deep_lift_shap",
+            function=deep_lift_shap,
+            family="rule",
+            space="pixel",
+            signed=True,
+            complete=True,
+            gradient=True,
+            cost="1 F + K B (references: K F per call), K = 3",
+            paper="Lundberg & Lee, 2017, arXiv 1705.07874",
+            convention="logit of the predicted class; mean DeepLIFT over black, grey and white; "
+            "signed sum over channels",
+        ),
+        Method(
             name="occlusion",
             function=occlusion,
             family="perturbation",
@@ -213,6 +242,19 @@ METHODS: dict[str, Method] = {
             cost="N F, N = 4000",
             paper="Petsiuk, Das & Saenko, 2018, arXiv 1806.07421",
             convention="mean probability of the predicted class over random masks; >= 0; black",
+        ),
+        Method(
+            name="attention_rollout",
+            function=attention_rollout,
+            family="attention",
+            space="layer",
+            signed=False,
+            complete=False,
+            gradient=False,
+            cost="1 F",
+            paper="Abnar & Zuidema, 2020, arXiv 2005.00928",
+            convention="class-agnostic; attention of all layers, heads averaged, from the class "
+            "token to the patches; >= 0; resized bilinearly; vision transformers only",
         ),
     )
 }

@@ -17,7 +17,7 @@ from sundog.core.shapes import Images, Labels, Maps
 from sundog.explain.baselines import Baseline, make_baseline
 from sundog.explain.budget import DEFAULT_BUDGET
 from sundog.explain.objective import OutputKind, Target, make_objective
-from sundog.explain.passes import forward_rows
+from sundog.explain.passes import forward_rows, gradients_off
 from sundog.explain.windows import Pair, pair
 from sundog.models.classifier import Classifier
 
@@ -160,6 +160,7 @@ def rise(
     ).maps
 
 
+@gradients_off()
 def rise_with_error(
     classifier: Classifier,
     images: Images,

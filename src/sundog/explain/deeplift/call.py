@@ -50,10 +50,14 @@ class Call:
         """Return the layout of an argument in the image's pass."""
         return self.image.metas[ref.value]
 
+    def rows(self, ref: Ref) -> tuple[Tensor, Tensor]:
+        """Return the argument's value for the image and for the baseline, as they are held."""
+        return wide(self.image.values[ref.value]), wide(self.base.values[ref.value])
+
     def pair(self, ref: Ref) -> tuple[Tensor, Tensor]:
         """Return the argument's value for the image and for the baseline, in one shape."""
-        value, reference = self.image.values[ref.value], self.base.values[ref.value]
-        return wide(value), wide(reference).expand_as(value)
+        value, reference = self.rows(ref)
+        return value, reference.expand_as(value)
 
     def result(self, output: int) -> tuple[Tensor, Tensor]:
         """Return an output of the step for the image and for the baseline, in one shape."""

@@ -1,8 +1,8 @@
 """Steps ``y = g(z)`` on each element: Rescale, the multiplier ``(y - y') / (z - z')``.
 
 Where z and z' are so near that the quotient would be rounding noise, the slope of g halfway
-between them stands in; its error is of third order. For functions made of straight pieces the
-slope is exact whenever both values lie on the same piece.
+between them stands in; its error is of third order. Functions whose pieces have slope 0 or 1 need
+that only where z = z': their quotients are exact.
 """
 
 from __future__ import annotations
@@ -13,73 +13,83 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sundog.explain.deeplift.blocks import in_blocks
 from sundog.explain.deeplift.call import Call, Multipliers, Rule, divide, fold_to
 from sundog.explain.deeplift.tape import Ref
 
-Kinks = Callable[[Call], tuple[float, ...]]
-
 
 def relu(call: Call) -> Multipliers:
-    """``max(z, 0)``: the quotient itself is exact, and 0 / 0 becomes the slope."""
+    """``max(z, 0)``."""
     (ref,) = call.refs
-    value, reference = call.image.values[ref.value], call.base.values[ref.value]
+    return [(ref, in_blocks(_relu, *call.rows(ref), call.grad))]
+
+
+def _relu(value: Tensor, reference: Tensor, grad: Tensor) -> Tensor:
     difference = value - reference
     slope = value.clamp_min(0).sub_(reference.clamp_min(0)).div_(difference)
     if bool(slope.sum().isnan()):
         slope = torch.where(difference == 0, (reference > 0).to(slope.dtype), slope)
-    return [(ref, slope.mul_(call.grad))]
+    return slope.mul_(grad)
 
 
 def smooth(*kinks: float) -> Rule:
     """Return the rule of a function that is smooth except at ``kinks``."""
-    return lambda call: _rescale(call, kinks, straight=False)
+    return lambda call: _rescale(call, kinks, exact=False)
 
 
-def straight(kinks: Kinks) -> Rule:
-    """Return the rule of a function that is straight between kinks, which may be arguments."""
-    return lambda call: _rescale(call, kinks(call), straight=True)
+def shrink(call: Call) -> Multipliers:
+    """``softshrink`` and ``hardshrink``, with kinks at plus and minus their width."""
+    width = float(call.argument(1, "lambd", 0.5))
+    return _rescale(call, (-width, width), exact=False)
 
 
-def at(*kinks: float) -> Kinks:
-    """Kinks at fixed places."""
-    return lambda _call: kinks
+def exact(call: Call) -> Multipliers:
+    """Functions made of straight pieces with slope 0 or plus or minus 1."""
+    return _rescale(call, (), exact=True)
 
 
-def bounds(low: float | None, high: float | None) -> Kinks:
-    """Kinks at the bounds of ``clamp`` and ``hardtanh``, with the operation's defaults."""
-
-    def read(call: Call) -> tuple[float, ...]:
-        found = (call.argument(1, "min", low), call.argument(2, "max", high))
-        return tuple(float(bound) for bound in found if bound is not None)
-
-    return read
-
-
-def one_bound(call: Call) -> tuple[float, ...]:
-    """The kink of an operation with one bound."""
-    return (float(call.step.args[1]),)
-
-
-def _rescale(call: Call, kinks: tuple[float, ...], *, straight: bool) -> Multipliers:
+def _rescale(call: Call, kinks: tuple[float, ...], *, exact: bool) -> Multipliers:
     call.only(0)
     (ref,) = call.refs
-    value, reference = call.pair(ref)
+    tensors = [item for item in call.step.args[1:] if isinstance(item, Tensor)]
 
-    def function(z: Tensor) -> Tensor:
-        return call.step.op(z, *call.step.args[1:], **call.step.kwargs)
+    def function(z: Tensor, *parallel: Tensor) -> Tensor:
+        left = iter(parallel)
+        rest = [next(left) if isinstance(i, Tensor) else i for i in call.step.args[1:]]
+        return call.step.op(z, *rest, **call.step.kwargs)
 
-    with torch.enable_grad():
-        middle = ((value + reference) / 2).requires_grad_()
-        (slope,) = torch.autograd.grad(function(middle).sum(), middle)
-    difference = value - reference
-    use_slope = torch.ones_like(difference, dtype=torch.bool)
-    if not straight:
-        use_slope = difference.abs() < torch.finfo(difference.dtype).eps ** (1 / 3)
-    for kink in kinks:
-        use_slope &= (value > kink) == (reference > kink)
-    use_slope |= difference == 0
-    quotient = (function(value) - function(reference)) / difference.masked_fill(use_slope, 1)
-    return [(ref, call.grad * torch.where(use_slope, slope, quotient))]
+    slope_of = _SLOPES.get(call.step.name)
+
+    def slope(z: Tensor, *parallel: Tensor) -> Tensor:
+        if slope_of is not None:
+            return slope_of(torch.ones_like(z), z, **call.step.kwargs)
+        with torch.enable_grad():
+            leaf = z.detach().requires_grad_()
+            return torch.autograd.grad(function(leaf, *parallel).sum(), leaf)[0]
+
+    def kernel(value: Tensor, reference: Tensor, grad: Tensor, *parallel: Tensor) -> Tensor:
+        difference = value - reference
+        quotient = function(value, *parallel) - function(reference, *parallel)
+        quotient /= difference
+        tolerance = 0.0 if exact else torch.finfo(value.dtype).eps ** (1 / 3)
+        near = difference.abs_() <= tolerance
+        if bool(near.any()):
+            for kink in kinks:
+                near &= ((value > kink) == (reference > kink)) | (value == reference)
+            quotient = torch.where(near, slope((value + reference) / 2, *parallel), quotient)
+        return quotient.mul_(grad)
+
+    return [(ref, in_blocks(kernel, *call.rows(ref), call.grad, *tensors))]
+
+
+_SLOPES: dict[str, Callable[..., Tensor]] = {
+    "silu": torch.ops.aten.silu_backward,
+    "gelu": torch.ops.aten.gelu_backward,
+    "mish": torch.ops.aten.mish_backward,
+    "hardswish": torch.ops.aten.hardswish_backward,
+    "hardsigmoid": torch.ops.aten.hardsigmoid_backward,
+}
+"""Slopes that PyTorch has as one operation, ``(1, z) -> g'(z)``; others come from autograd."""
 
 
 def closed(form: Callable[[Tensor, Tensor], Tensor]) -> Rule:

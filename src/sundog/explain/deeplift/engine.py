@@ -112,9 +112,7 @@ def contributions(
             attribution[part] += grad * (rows - reference) / len(bases)
             difference[part] += (head.result - base_head.result) / len(bases)
     gap = difference - attribution.flatten(1).sum(dim=1)
-    result = Contributions(
-        attribution=attribution, scalar=scalar, difference=difference, gap=gap
-    )
+    result = Contributions(attribution=attribution, scalar=scalar, difference=difference, gap=gap)
     check_complete(result)
     return result
 

@@ -58,9 +58,7 @@ def _pull(call: Call, outputs: list[Tensor], leaf: dict[int, Tensor]) -> Multipl
         allow_unused=True,
     )
     return [
-        (Ref(value), grad)
-        for value, grad in zip(leaf, pulled, strict=True)
-        if grad is not None
+        (Ref(value), grad) for value, grad in zip(leaf, pulled, strict=True) if grad is not None
     ]
 
 
@@ -73,6 +71,14 @@ def reshape(call: Call) -> Multipliers:
 def same(call: Call) -> Multipliers:
     """The same numbers in the same shape."""
     (ref,) = call.refs
+    return [(ref, call.grad)]
+
+
+def restride(call: Call) -> Multipliers:
+    """Another memory layout of the same numbers in the same shape."""
+    (ref,) = call.refs
+    if list(call.step.args[1]) != list(call.meta(ref).shape):
+        raise call.unsupported("it reads memory in another shape")
     return [(ref, call.grad)]
 
 

@@ -73,7 +73,8 @@ def vector_norm(call: Call) -> Multipliers:
     axes = list(range(value.ndim)) if axes is None else axes
     norms = value.norm(dim=axes, keepdim=True) + reference.norm(dim=axes, keepdim=True)
     grad = call.grad.reshape(norms.shape)
-    return [(ref, grad * divide(value + reference, norms.expand_as(value), torch.zeros_like(value)))]
+    share = divide(value + reference, norms.expand_as(value), torch.zeros_like(value))
+    return [(ref, grad * share)]
 
 
 def variance(call: Call) -> Multipliers:
@@ -104,4 +105,3 @@ def _standardise(
     count = value.numel() // spread.numel()
     out = grad * ((spread.rsqrt() + base_spread.rsqrt()) / 2) + to_spread * both / count
     return out - out.mean(dim=axes, keepdim=True)
-

@@ -8,6 +8,7 @@ is always 0, so all of it goes to one place. Windows that overlap **add** their 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -40,9 +41,15 @@ def _pool(call: Call, base_place: Tensor) -> Multipliers:
     value, reference = call.pair(ref)
     peak, base_peak = call.result(0)
     place = call.result(1)[0]
-    axes = value.ndim - 2 if peak.ndim == value.ndim else 1
-    flat = [t.flatten(-axes) for t in (call.grad, value, reference, peak, place, base_peak)]
-    moved = _to_places(*flat, base_place.expand_as(place).flatten(-axes))
+    axes = value.ndim - 2
+
+    def flat(tensor: Tensor) -> Tensor:
+        return tensor.flatten(-axes)
+
+    base = _Peaks(flat(base_peak), flat(base_place.expand_as(place)))
+    moved = _to_places(
+        flat(call.grad), flat(value), flat(reference), _Peaks(flat(peak), flat(place)), base
+    )
     return [(ref, moved.reshape(value.shape))]
 
 
@@ -90,25 +97,26 @@ def maximum_over(call: Call) -> Multipliers:
     rest = [a for a in range(value.ndim) if a not in axes]
     order = rest + axes
     shape = value.permute(order).shape
-    lines = [t.permute(order).flatten(len(rest)) for t in (value, reference)]
-    peaks = [line.max(dim=-1, keepdim=True) for line in lines]
-    grad = call.grad.reshape(peaks[0].values.shape)
-    moved = _to_places(grad, *lines, *peaks[0], *peaks[1]).reshape(shape)
+    line, base_line = (t.permute(order).flatten(len(rest)) for t in (value, reference))
+    peaks, base_peaks = (_Peaks(*t.max(dim=-1, keepdim=True)) for t in (line, base_line))
+    grad = call.grad.reshape(peaks.value.shape)
+    moved = _to_places(grad, line, base_line, peaks, base_peaks).reshape(shape)
     return [(ref, moved.permute([order.index(a) for a in range(value.ndim)]))]
 
 
+class _Peaks(NamedTuple):
+    """Maxima and where along the last axis they are."""
+
+    value: Tensor
+    place: Tensor
+
+
 def _to_places(
-    grad: Tensor,
-    value: Tensor,
-    reference: Tensor,
-    peak: Tensor,
-    place: Tensor,
-    base_peak: Tensor,
-    base_place: Tensor,
+    grad: Tensor, value: Tensor, reference: Tensor, peaks: _Peaks, base_peaks: _Peaks
 ) -> Tensor:
     """Scatter each maximum's multiplier to one place of the last axis and add them up."""
-    place = torch.where(peak >= base_peak, place, base_place)
+    place = torch.where(peaks.value >= base_peaks.value, peaks.place, base_peaks.place)
     distance = value.gather(-1, place) - reference.gather(-1, place)
     # Equal maxima with equal values there: the plain derivative, 1.
-    share = divide(peak - base_peak, distance, torch.ones_like(distance))
+    share = divide(peaks.value - base_peaks.value, distance, torch.ones_like(distance))
     return torch.zeros_like(value).scatter_add_(-1, place, grad * share)

@@ -11,7 +11,7 @@ from sundog.explain.deeplift import elementwise as each
 from sundog.explain.deeplift import linear as lin
 from sundog.explain.deeplift import norms, pooling
 from sundog.explain.deeplift import softmax as soft
-from sundog.explain.deeplift.call import Call, Rule
+from sundog.explain.deeplift.call import Rule
 from sundog.explain.deeplift.tape import Keep, Ref, Step
 
 Keeps = Callable[[Step], Keep]
@@ -55,84 +55,62 @@ def if_statistics(step: Step) -> Keep:
     return "inputs" if norms.by_statistics(step) else ""
 
 
+def table(names: str, entry: Entry) -> dict[str, Entry]:
+    """Return the same entry for several operations."""
+    return {f"aten.{name}": entry for name in names.split()}
+
+
 CONSTANT = frozenset(
-    f"aten.{name}"
-    for name in (
-        "zeros_like ones_like empty_like full_like new_zeros new_ones new_empty new_full "
-        "new_empty_strided"
-    ).split()
+    f"aten.{form}"
+    for what in ("zeros", "ones", "empty", "full")
+    for form in (f"new_{what}", f"{what}_like")
 )
 """Operations that read only the shape of a tensor."""
 
 _LINEAR = """
-    as_strided avg_pool2d avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d col2im
+    avg_pool2d avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d col2im
     constant_pad_nd copy cumsum diagonal diagonal_scatter expand fill flip gather im2col index
     index_put index_select linear masked_fill mean mv native_channel_shuffle native_dropout neg
     permute pixel_shuffle pixel_unshuffle reflection_pad1d reflection_pad2d repeat
-    replication_pad1d replication_pad2d roll scatter scatter_add select select_scatter slice
+    replication_pad1d replication_pad2d roll rsub scatter scatter_add select select_scatter slice
     slice_scatter split split_with_sizes squeeze stack sum t _to_copy transpose tril triu unbind
     unfold unsqueeze upsample_bicubic2d upsample_bilinear2d upsample_linear1d upsample_nearest1d
     upsample_nearest2d _upsample_bicubic2d_aa _upsample_bilinear2d_aa _upsample_nearest_exact1d
     _upsample_nearest_exact2d
-""".split()
-_SAME = "alias clone detach lift_fresh".split()
-_RESHAPE = "view _unsafe_view _reshape_alias".split()
-_MATRIX = "mm bmm addmm baddbmm".split()
-_SMOOTH: dict[str, tuple[float, ...]] = {
-    **dict.fromkeys(
-        "sigmoid tanh gelu silu mish softplus erf erfc sin cos atan asinh expm1 log1p exp2 "
-        "sinh cosh".split(),
-        (),
-    ),
-    "elu": (0.0,),
-    "hardswish": (-3.0, 3.0),
-}
-_COMPARE = "gt ge lt le".split()
+"""
+_SMOOTH = "sigmoid tanh gelu silu mish softplus erf erfc sin cos atan asinh expm1 log1p sinh cosh"
+_EXACT = "abs hardtanh clamp.default clamp_min.default clamp_max.default threshold"
 _BATCH_NORM = "native_batch_norm _native_batch_norm_legit cudnn_batch_norm miopen_batch_norm"
-
-
-def _shrink_bounds(call: Call) -> tuple[float, ...]:
-    width = float(call.argument(1, "lambd", 0.5))
-    return (-width, width)
-
+_MAX_POOL = "max_pool3d_with_indices adaptive_max_pool2d adaptive_max_pool3d"
 
 RULES: dict[str, Entry] = {
-    **{f"aten.{name}": Entry(lin.linear, never) for name in _LINEAR},
-    **{f"aten.{name}": Entry(lin.same, never) for name in _SAME},
-    **{f"aten.{name}": Entry(lin.reshape, never) for name in _RESHAPE},
-    **{f"aten.{name}": Entry(lin.matrix_product, if_product) for name in _MATRIX},
-    **{f"aten.{name}": Entry(each.smooth(*kinks), always) for name, kinks in _SMOOTH.items()},
-    **{f"aten.{name}": Entry(each.compare, always) for name in _COMPARE},
-    **{
-        f"aten.{name}": Entry(norms.any_batch_norm, if_statistics)
-        for name in _BATCH_NORM.split()
-    },
+    **table(_LINEAR, Entry(lin.linear, never)),
+    **table("alias clone detach lift_fresh", Entry(lin.same, never)),
+    **table("view _unsafe_view _reshape_alias", Entry(lin.reshape, never)),
+    **table("mm bmm addmm baddbmm", Entry(lin.matrix_product, if_product)),
+    **table(_SMOOTH, Entry(each.smooth(), always)),
+    **table("leaky_relu _prelu_kernel elu", Entry(each.smooth(0.0), always)),
+    **table("hardsigmoid hardswish", Entry(each.smooth(-3.0, 3.0), always)),
+    **table("softshrink hardshrink", Entry(each.shrink, always)),
+    **table(_EXACT, Entry(each.exact, always)),
+    **table("gt ge lt le", Entry(each.compare, always)),
+    **table(_BATCH_NORM, Entry(norms.any_batch_norm, if_statistics)),
+    **table(_MAX_POOL, Entry(pooling.max_pool, with_results)),
+    **table("amax max.dim", Entry(pooling.maximum_over, always)),
+    **table("_softmax _safe_softmax", Entry(soft.softmax, always)),
+    **table("maximum clamp_min.Tensor", Entry(each.larger, always)),
+    **table("minimum clamp_max.Tensor", Entry(each.smaller, always)),
     "aten._native_batch_norm_legit_no_training": Entry(lin.batch_norm, never),
+    "aten.as_strided_": Entry(lin.restride, never),
     "aten.cat": Entry(lin.concatenate, never),
     "aten.convolution": Entry(lin.convolution, if_product),
     "aten.dot": Entry(lin.at_midpoint, if_product),
     "aten.add": Entry(lin.add, never),
     "aten.sub": Entry(lin.subtract, never),
-    "aten.rsub": Entry(lin.linear, never),
     "aten.mul": Entry(lin.multiply, if_product),
     "aten.div": Entry(lin.divide_by, if_argument(1)),
     "aten.lerp.Scalar": Entry(lin.linear, never),
     "aten.relu": Entry(each.relu, always),
-    "aten.leaky_relu": Entry(each.straight(each.at(0.0)), always),
-    "aten._prelu_kernel": Entry(each.straight(each.at(0.0)), always),
-    "aten.abs": Entry(each.straight(each.at(0.0)), always),
-    "aten.hardsigmoid": Entry(each.straight(each.at(-3.0, 3.0)), always),
-    "aten.hardtanh": Entry(each.straight(each.bounds(-1.0, 1.0)), always),
-    "aten.clamp.default": Entry(each.straight(each.bounds(None, None)), always),
-    "aten.clamp_min.default": Entry(each.straight(each.one_bound), always),
-    "aten.clamp_max.default": Entry(each.straight(each.one_bound), always),
-    "aten.threshold": Entry(each.straight(each.one_bound), always),
-    "aten.softshrink": Entry(each.straight(_shrink_bounds), always),
-    "aten.hardshrink": Entry(each.straight(_shrink_bounds), always),
-    "aten.clamp_min.Tensor": Entry(each.larger, always),
-    "aten.clamp_max.Tensor": Entry(each.smaller, always),
-    "aten.maximum": Entry(each.larger, always),
-    "aten.minimum": Entry(each.smaller, always),
     "aten.where.self": Entry(each.select, if_argument(0)),
     "aten.exp": Entry(each.closed(each.exp_quotient), always),
     "aten.log": Entry(each.closed(each.log_quotient), always),
@@ -141,13 +119,6 @@ RULES: dict[str, Entry] = {
     "aten.reciprocal": Entry(each.closed(each.reciprocal_quotient), always),
     "aten.pow.Tensor_Scalar": Entry(each.power, always),
     "aten.max_pool2d_with_indices": Entry(pooling.max_pool_2d, with_results),
-    "aten.max_pool3d_with_indices": Entry(pooling.max_pool, with_results),
-    "aten.adaptive_max_pool2d": Entry(pooling.max_pool, with_results),
-    "aten.adaptive_max_pool3d": Entry(pooling.max_pool, with_results),
-    "aten.amax": Entry(pooling.maximum_over, always),
-    "aten.max.dim": Entry(pooling.maximum_over, always),
-    "aten._softmax": Entry(soft.softmax, always),
-    "aten._safe_softmax": Entry(soft.softmax, always),
     "aten._log_softmax": Entry(soft.log_softmax, always),
     "aten.logsumexp": Entry(soft.log_sum_exp, always),
     "aten.native_layer_norm": Entry(norms.layer_norm, always),

@@ -91,7 +91,8 @@ class Tape:
     @property
     def nbytes(self) -> int:
         """Bytes of the values that the tape holds."""
-        return sum({v.untyped_storage().data_ptr(): v.nbytes for v in self.values.values()}.values())
+        held = {v.untyped_storage().data_ptr(): v.nbytes for v in self.values.values()}
+        return sum(held.values())
 
 
 def leaves(argument: Any) -> Iterator[Any]:
@@ -115,7 +116,7 @@ def replace(argument: Any, function: Callable[[Any], Any]) -> Any:
     return function(argument)
 
 
-class Recorder(TorchDispatchMode):
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Writes each operation on image-dependent tensors to a tape while it runs.
 
     Args:
@@ -133,7 +134,7 @@ class Recorder(TorchDispatchMode):
         expand: Callable[[Any], Callable[..., Any] | None],
         ignores: Callable[[Any], bool],
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.tape = tape
         self.keeps = keeps
         self.expand = expand
@@ -144,9 +145,7 @@ class Recorder(TorchDispatchMode):
         """Give a new value its number."""
         if tensor not in self.numbers:
             self.numbers[tensor] = len(self.tape.metas)
-            self.tape.metas.append(
-                Meta(tensor.shape, tensor.stride(), tensor.dtype, tensor.device)
-            )
+            self.tape.metas.append(Meta(tensor.shape, tensor.stride(), tensor.dtype, tensor.device))
         return int(self.numbers[tensor])
 
     def reference(self, leaf: Any) -> Any:
@@ -186,7 +185,6 @@ class Recorder(TorchDispatchMode):
                 if isinstance(leaf, Tensor) and leaf in self.numbers:
                     self.tape.values[int(self.numbers[leaf])] = leaf
         return out
-
 
 
 def record(function: Callable[[Tensor], Tensor], rows: Tensor, recorder: Recorder) -> Tape:
