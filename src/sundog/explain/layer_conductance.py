@@ -19,6 +19,7 @@ from sundog.explain.passes import gradients_of, gradients_off, gradients_on
 from sundog.explain.reduction import Reduction, reduce_channels, resize_maps
 from sundog.models.classifier import Classifier
 from sundog.models.layers import capture
+from sundog.models.layout import fast_layout
 from sundog.models.tokens import to_feature_map
 
 
@@ -138,6 +139,7 @@ def _layer_gradient(
     owner: Labels,
 ) -> tuple[Tensor, Tensor]:
     """Return the layer's output and the gradient of the scalar by it; backward stops there."""
+    rows = rows.contiguous(memory_format=fast_layout(classifier, rows))
     with capture(classifier, layer, cut=True) as captured, gradients_on():
         with torch.no_grad():
             logits = classifier(rows)

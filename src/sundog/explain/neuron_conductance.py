@@ -14,7 +14,7 @@ from sundog.explain.baselines import Baselines, make_baselines
 from sundog.explain.budget import DEFAULT_BUDGET
 from sundog.explain.cam_layer import Layer, resolve_layer
 from sundog.explain.objective import Objective, OutputKind, Target, make_objective
-from sundog.explain.passes import gradients_of, gradients_off, gradients_on
+from sundog.explain.passes import gradients_of, gradients_off, gradients_on, make_leaf
 from sundog.explain.quadrature import Rule, quadrature
 from sundog.explain.reduction import Reduction, reduce_channels
 from sundog.explain.sampling import row_chunks
@@ -100,14 +100,14 @@ def _gradient_through(
     owner: Labels,
 ) -> Images:
     """Return ``sum_y df/dy dy/dx`` over the named units y, ``[rows, 3, height, width]``."""
+    leaf = make_leaf(classifier, rows)
     with capture(classifier, layer) as captured, gradients_on():
-        leaf = rows.detach().clone().requires_grad_()
         logits = classifier(leaf)
         unit = captured.one(layer)
         where = _check_index(neuron_index, tuple(unit.shape[1:]))
         (upstream,) = gradients_of(objective(logits, owner), [unit], keep=True)
         (gradient,) = gradients_of(unit[where] * upstream[where], [leaf])
-    return gradient
+    return gradient.contiguous()
 
 
 def _check_index(neuron_index: NeuronIndex, shape: tuple[int, ...]) -> tuple[slice | int, ...]:

@@ -13,6 +13,7 @@ from sundog.core.shapes import Images, Labels
 from sundog.explain.budget import DEFAULT_BUDGET, rows_per_pass
 from sundog.explain.objective import Objective
 from sundog.models.classifier import Classifier
+from sundog.models.layout import fast_layout
 
 MakeRows = Callable[[Labels, Labels], Images]
 """``(image index[rows], point index[rows]) -> images[rows, 3, height, width]``."""
@@ -56,15 +57,20 @@ def gradients_of(value: Tensor, inputs: list[Tensor], *, keep: bool = False) -> 
     return gradients
 
 
+def make_leaf(classifier: Classifier, rows: Images) -> Images:
+    """Return a copy of the rows, in the faster layout, that asks for a gradient."""
+    return rows.detach().clone(memory_format=fast_layout(classifier, rows)).requires_grad_()
+
+
 def input_gradient(
     classifier: Classifier, rows: Images, objective: Objective, owner: Labels | None = None
 ) -> tuple[Images, Tensor]:
     """Return the gradient of the explained scalar at each row, and the rows' logits."""
     with gradients_on():
-        leaf = rows.detach().clone().requires_grad_()
+        leaf = make_leaf(classifier, rows)
         logits = classifier(leaf)
         (gradient,) = gradients_of(objective(logits, owner), [leaf])
-    return gradient, logits.detach()
+    return gradient.contiguous(), logits.detach()
 
 
 def weighted_gradients(
@@ -118,4 +124,6 @@ def forward_rows(
     for start in range(0, count, chunk):
         row = torch.arange(start, min(start + chunk, count), device=images.device)
         owner, point = row // points, row % points
-        read(classifier(make_rows(owner, point)), owner, point)
+        rows = make_rows(owner, point)
+        rows = rows.contiguous(memory_format=fast_layout(classifier, rows))
+        read(classifier(rows), owner, point)

@@ -24,7 +24,7 @@ from sundog.explain.objective import (
     check_output,
     objective_from_logits,
 )
-from sundog.explain.passes import gradients_of, gradients_on
+from sundog.explain.passes import gradients_of, gradients_on, make_leaf
 from sundog.models.classifier import Classifier
 from sundog.models.layers import capture
 
@@ -87,9 +87,9 @@ def single_passes(
         part = slice(start, start + chunk)
         rows = images[part]
         with ExitStack() as stack:
-            records = [stack.enter_context(capture(classifier, n, cut=cut)) for n in layers]
             stack.enter_context(gradients_on())
-            leaf = rows.detach().clone().requires_grad_(pixels)
+            leaf = make_leaf(classifier, rows).requires_grad_(pixels)
+            records = [stack.enter_context(capture(classifier, n, cut=cut)) for n in layers]
             with torch.set_grad_enabled(not cut):
                 logits = classifier(leaf)
             objective = objective_from_logits(
@@ -101,7 +101,7 @@ def single_passes(
         yield SinglePass(
             images=rows,
             objective=objective,
-            gradient=gradients[0] if pixels else rows.new_empty(0),
+            gradient=gradients[0].contiguous() if pixels else rows.new_empty(0),
             activations=tuple(a.detach() for a in activations),
             activation_gradients=tuple(gradients[1:] if pixels else gradients),
         )
