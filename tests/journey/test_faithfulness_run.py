@@ -142,7 +142,8 @@ def test_costs_are_counted_and_shared_work_is_done_once():
             controls=["random"],
         )  # fmt: skip
     # Clean logits 10, one black image, 2 methods x 10 images x 8 steps, and the explanations 10.
-    assert count.forwards - (10 + 1 + 160 + 10) in (0, 1)
+    # Up to three rows measure once which pass size and memory layout are fastest.
+    assert 0 <= count.forwards - (10 + 1 + 160 + 10) <= 3
     costs = table.summary.set_index("method")
     assert costs.loc["gradient", "forwards"] == 2
     assert costs.loc["random", "forwards"] == 0

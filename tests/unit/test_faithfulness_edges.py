@@ -108,7 +108,8 @@ def test_cost_is_what_it_says():
             CLASSIFIER, IMAGES, MAPS, steps=10, clean_logits=logits, substrate=black, budget=10**6
         )
     assert got.forwards == 8
-    assert count.forwards - 2 * 8 in (0, 1)  # one row may measure the budget
+    # Up to three rows measure once which pass size and memory layout are fastest.
+    assert 0 <= count.forwards - 2 * 8 <= 3
     blurred = deletion(CLASSIFIER, IMAGES, MAPS, steps=10, fill="blur")
     assert blurred.forwards == 10
     # 20 pixels at 29 chunks: 20 distinct images, of which the last is the filled one.

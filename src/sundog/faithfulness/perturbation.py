@@ -21,6 +21,7 @@ from sundog.faithfulness.fills import Substrate, make_substrate
 from sundog.models.budget import DEFAULT_BUDGET, rows_per_pass
 from sundog.models.checks import check_images, resolve_target
 from sundog.models.classifier import Classifier
+from sundog.models.layout import fast_layout
 
 
 def relevance_ranks(maps: Maps) -> Tensor:
@@ -175,6 +176,7 @@ def _middle_values(
         top = ranks[local] < changed[point][:, None, None]
         keep = ~top if spec.kind == "deletion" else top
         owner = owners[local]
-        logits = classifier(substrate.apply(images, keep, owner))
+        made = substrate.apply(images, keep, owner)
+        logits = classifier(made.contiguous(memory_format=fast_layout(classifier, made)))
         found[start : start + len(row)] = read_output(logits, classes[owner], spec.output).numpy()
     return found.reshape(len(owners), len(counts))

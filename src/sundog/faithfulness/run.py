@@ -286,7 +286,7 @@ class _Runner:
                     "steps": spec.steps, "axis": axis, "value": area,
                     "reason": curves.reasons,
                     "score_seconds": cost.seconds / len(maps),
-                    "score_forwards": cost.forwards / len(maps),
+                    "score_forwards": curves.forwards,
                     "x": [curves.x.tolist()] * len(maps),
                     "curve": curves.values.tolist(),
                 }
