@@ -101,3 +101,9 @@ class MissingExtraError(SundogError, ImportError):
             f"{purpose} needs the package {package!r}, which is not installed",
             hint=f"Try: pip install 'sundog[{extra}]'",
         )
+
+
+def first_line(error: BaseException, limit: int = 160) -> str:
+    """Return the kind and the first line of a foreign error, for the ``got`` of ours."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:limit]}" if lines else type(error).__name__

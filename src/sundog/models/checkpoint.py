@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from sundog.core.errors import CheckpointError
+from sundog.core.errors import CheckpointError, first_line
 
 CONTAINERS = ("state_dict", "model_state_dict", "model", "network", "net", "weights")
 """Where training programs put the weights inside a checkpoint."""
@@ -40,11 +38,11 @@ def read_state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         if file.suffix == ".safetensors":
             return load_file(file)
         content = torch.load(file, weights_only=True, map_location="cpu")
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+    except Exception as error:  # a broken file makes torch raise almost any kind
         raise CheckpointError(
             f"Checkpoint {str(file)!r}",
             expected="plain tensors (safetensors, or torch.save of a state_dict)",
-            got=f"{type(error).__name__}: {str(error).splitlines()[0][:120]}",
+            got=first_line(error),
             hint="Save network.state_dict(), not the network; files with code in are not opened.",
         ) from error
     return _tensors(content, file)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sundog.core.errors import InputError, LayerError
+from sundog.core.errors import InputError, LayerError, first_line
 from sundog.core.seeds import generator
 from sundog.models.classifier import Classifier
 from sundog.models.layers import INPUT
@@ -73,7 +73,7 @@ def discover(classifier: Classifier, *, image_size: tuple[int, int] | None = Non
         except (RuntimeError, ValueError, AssertionError) as error:
             if isinstance(error, LayerError):
                 raise
-            reasons.append(f"{side[0]} x {side[1]}: {str(error).splitlines()[0][:120]}")
+            reasons.append(f"{side[0]} x {side[1]}: {first_line(error, 120)}")
     raise InputError(
         "The network",
         expected="one that runs on an image batch [1, 3, height, width]",
@@ -85,7 +85,12 @@ def discover(classifier: Classifier, *, image_size: tuple[int, int] | None = Non
 def _probe(classifier: Classifier, size: tuple[int, int]) -> Discovered:
     draw = generator(0, "probe", *size)
     image = torch.rand((1, 3, *size), generator=draw).to(classifier.device)
-    names = {m: n for n, m in classifier.network.named_modules() if n}
+    # The layers of a TorchScript network run outside Python: they have no hooks.
+    names = {
+        module: name
+        for name, module in classifier.network.named_modules()
+        if name and not isinstance(module, torch.jit.ScriptModule)
+    }
     calls: list[_Call] = []
     counts: dict[nn.Module, int] = {}
 
@@ -121,16 +126,32 @@ def _probe(classifier: Classifier, size: tuple[int, int]) -> Discovered:
 
 def _find_head(calls: list[_Call], classes: int) -> _Call | None:
     for call in reversed(calls):
-        linear = isinstance(call.module, nn.Linear) and call.output.ndim == 2
-        pointwise = isinstance(call.module, nn.Conv2d) and call.module.kernel_size == (1, 1)
+        # By shape, not by type: the layers of an exported program have types of their own.
+        weight = getattr(call.module, "weight", None)
+        if not isinstance(weight, Tensor) or weight.shape[:1] != (classes,):
+            continue
+        linear = weight.ndim == 2 and call.output.ndim == 2
+        pointwise = weight.ndim == 4 and weight.shape[2:] == (1, 1)
         if (linear or pointwise) and call.output.shape[1] == classes:
             return call
     return None
 
 
+def _is_pooling(call: _Call) -> bool:
+    """Return whether a layer is pooling: by name, or a layer without weights that shrinks maps."""
+    if "pool" in type(call.module).__name__.lower():
+        return True
+    if any(True for _ in call.module.children()) or any(True for _ in call.module.parameters()):
+        return False
+    given = call.inputs
+    if given is None or given.ndim != 4 or call.output.ndim != 4:
+        return False
+    return call.output.numel() < given.numel()
+
+
 def _find_cam_layer(calls: list[_Call], feature: Tensor, size: tuple[int, int]) -> str | None:
     """Return the name of the last map on which a random sum of the features depends."""
-    pooled = {id(c.output) for c in calls if "pool" in type(c.module).__name__.lower()}
+    pooled = {id(call.output) for call in calls if _is_pooling(call)}
     candidates = [
         call
         for call in calls

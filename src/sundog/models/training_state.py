@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from sundog.core.errors import RunFolderError
+from sundog.core.errors import RunFolderError, first_line
 from sundog.core.files import write_bytes
 from sundog.models.store import plain_state
 
@@ -57,7 +57,7 @@ def load_state(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer)
         raise RunFolderError(
             f"Checkpoint {str(path)!r}",
             expected="written by this training run",
-            got=str(error).splitlines()[0][:160],
+            got=first_line(error),
             hint="Train again with resume=False.",
         ) from error
     groups = optimizer.state_dict()["param_groups"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from sundog.core.errors import CheckpointError
+from sundog.core.errors import CheckpointError, first_line
 from sundog.models.sources.source import Source
 
 RAW = ("weight_", "tensor_")
@@ -35,7 +35,7 @@ def build(path: Path) -> Source:
         raise CheckpointError(
             str(path),
             expected="a program written by torch.export.save",
-            got=f"{type(error).__name__}: {str(error).splitlines()[0][:160] if str(error) else ''}",
+            got=first_line(error),
         ) from error
     return Source(
         network=network.eval(),

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sundog.core.errors import CheckpointError, InputError, MissingExtraError
+from sundog.core.errors import CheckpointError, InputError, MissingExtraError, first_line
 from sundog.models.sources.source import Request, Source, seeded_weights
 
 Normalisation = tuple[tuple[float, ...] | None, tuple[float, ...] | None, tuple[int, int] | None]
@@ -78,7 +78,7 @@ def _config(transformers: Any, request: Request) -> Any:
         raise InputError(
             f"hf:{request.name}",
             expected="a folder with config.json, or a name in the local cache",
-            got=f"{type(error).__name__}",
+            got=first_line(error),
             hint="Check the path, or pass download=True to fetch it once.",
         ) from error
 
@@ -95,7 +95,7 @@ def _load(auto: Any, request: Request) -> Any:
         raise CheckpointError(
             f"The weights of hf:{request.name}",
             expected="on this machine and of the shapes in config.json",
-            got=str(error).splitlines()[0][:200],
+            got=first_line(error),
             hint="Pass download=True to fetch them once, or check the folder.",
         ) from error
     missing, wrong = sorted(info["missing_keys"]), sorted(map(str, info["mismatched_keys"]))

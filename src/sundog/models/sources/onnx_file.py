@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sundog.core.errors import CheckpointError, MissingExtraError
+from sundog.core.errors import CheckpointError, MissingExtraError, first_line
 from sundog.models.sources.source import Source
 
 
@@ -62,9 +62,7 @@ def build(path: Path) -> Source:
             str(path), options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:  # onnxruntime raises its own, unexported kinds
-        raise CheckpointError(
-            str(path), expected="an ONNX file", got=str(error).splitlines()[0][:200]
-        ) from error
+        raise CheckpointError(str(path), expected="an ONNX file", got=first_line(error)) from error
     inputs = session.get_inputs()
     shape = inputs[0].shape if len(inputs) == 1 else []
     if len(shape) != 4 or inputs[0].type != "tensor(float)":

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from sundog.core.errors import CheckpointError
+from sundog.core.errors import CheckpointError, first_line
 from sundog.models.sources.source import Source
 
 
@@ -43,7 +43,7 @@ def build(path: Path) -> Source:
             network = load(str(path), map_location="cpu")
         except RuntimeError as error:
             raise CheckpointError(
-                str(path), expected="a TorchScript archive", got=str(error).splitlines()[0][:200]
+                str(path), expected="a TorchScript archive", got=first_line(error)
             ) from error
     return Source(
         network=network.eval(),
