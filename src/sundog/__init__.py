@@ -1,3 +1,83 @@
-"""Sundog: find, explain, confirm and repair bias in image classifiers."""
+"""Sundog: find, explain, confirm and repair bias in image classifiers.
+
+The names below are loaded when they are first used, so that ``import sundog`` is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from sundog.audit.compare_run import compare_runs as compare_runs
+    from sundog.audit.explain_run import explain_images as explain_images
+    from sundog.audit.faithfulness_run import score_explanations as score_explanations
+    from sundog.audit.subject import make_subject as make_subject
+    from sundog.audit.subject import open_subject as open_subject
+    from sundog.bias.compare import compare_models as compare_models
+    from sundog.core.errors import SundogError as SundogError
+    from sundog.data.arrays import from_arrays as from_arrays
+    from sundog.data.huggingface import from_hf_dataset as from_hf_dataset
+    from sundog.data.image_set import ImageSet as ImageSet
+    from sundog.data.load import load_image_set as load_image_set
+    from sundog.data.planted_set import write_planted as write_planted
+    from sundog.data.planting import make_cue as make_cue
+    from sundog.data.torch_dataset import from_torch_dataset as from_torch_dataset
+    from sundog.explain.append_saliency import AppendSaliency as AppendSaliency
+    from sundog.explain.attribute import attribute as attribute
+    from sundog.explain.attribute import attribute_many as attribute_many
+    from sundog.explain.attribution import Attribution as Attribution
+    from sundog.explain.saliency_map import SaliencyMap as SaliencyMap
+    from sundog.faithfulness.deletion import deletion as deletion
+    from sundog.faithfulness.insertion import insertion as insertion
+    from sundog.faithfulness.run import evaluate_faithfulness as evaluate_faithfulness
+    from sundog.models.classifier import Classifier as Classifier
+    from sundog.models.store import save_classifier as save_classifier
+    from sundog.models.train import train_classifier as train_classifier
+    from sundog.models.zoo import get_model as get_model
+
+_HOMES = {
+    "AppendSaliency": "explain.append_saliency",
+    "Attribution": "explain.attribution",
+    "Classifier": "models.classifier",
+    "ImageSet": "data.image_set",
+    "SaliencyMap": "explain.saliency_map",
+    "SundogError": "core.errors",
+    "attribute": "explain.attribute",
+    "attribute_many": "explain.attribute",
+    "compare_models": "bias.compare",
+    "compare_runs": "audit.compare_run",
+    "deletion": "faithfulness.deletion",
+    "evaluate_faithfulness": "faithfulness.run",
+    "explain_images": "audit.explain_run",
+    "from_arrays": "data.arrays",
+    "from_hf_dataset": "data.huggingface",
+    "from_torch_dataset": "data.torch_dataset",
+    "get_model": "models.zoo",
+    "insertion": "faithfulness.insertion",
+    "load_image_set": "data.load",
+    "make_cue": "data.planting",
+    "make_subject": "audit.subject",
+    "open_subject": "audit.subject",
+    "save_classifier": "models.store",
+    "score_explanations": "audit.faithfulness_run",
+    "train_classifier": "models.train",
+    "write_planted": "data.planted_set",
+}
+
+__all__ = sorted(_HOMES)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its room on first use."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'sundog' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"sundog.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

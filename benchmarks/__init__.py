@@ -1,0 +1,1 @@
+"""Speed and memory of Sundog against named peers, in one run on one machine."""

@@ -1,0 +1,91 @@
+"""The tables of the rooms as rows of text, for the command line and the docs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sundog.data.embedded import EMBEDDED
+from sundog.data.planting import CUES
+from sundog.explain.registry import METHODS
+from sundog.faithfulness.controls import CONTROLS
+from sundog.faithfulness.metrics import METRICS
+from sundog.models.sources.table import NAMES, PREFIXES
+
+Rows = list[tuple[str, ...]]
+
+
+def catalog(kind: str) -> tuple[tuple[str, ...], Rows]:
+    """Return column names and rows of one table: methods, cues, metrics, models or sets."""
+    return _TABLES[kind]()
+
+
+def _methods() -> tuple[tuple[str, ...], Rows]:
+    rows: Rows = [
+        (
+            row.name,
+            row.family,
+            "signed" if row.signed else "unsigned",
+            row.cost,
+            "yes" if row.gradient else "no",
+            row.paper,
+        )
+        for row in METHODS.values()
+    ]
+    return ("method", "family", "map", "cost per image", "gradients", "paper"), rows
+
+
+def _cues() -> tuple[tuple[str, ...], Rows]:
+    rows: Rows = [
+        (
+            row.name,
+            row.summary,
+            "part of the image" if row.local else "whole image",
+            ", ".join(f"{k}={v}" for k, v in row.parameters.items()),
+        )
+        for row in CUES.values()
+    ]
+    return ("cue", "what it is", "where", "parameters"), rows
+
+
+def _metrics() -> tuple[tuple[str, ...], Rows]:
+    rows: Rows = [
+        (
+            row.name,
+            "higher is better" if row.higher_is_better else "lower is better",
+            "a mask" if row.needs_mask else "",
+            row.cost,
+            row.convention,
+            row.paper,
+        )
+        for row in METRICS.values()
+    ]
+    rows += [
+        (f"({name})", "control row", "", "0 F", "a map that knows nothing of the classifier", "")
+        for name in CONTROLS
+    ]
+    return ("metric", "direction", "needs", "cost per image", "what it is", "paper"), rows
+
+
+def _models() -> tuple[tuple[str, ...], Rows]:
+    rows: Rows = [(name, _first_line(build)) for name, build in NAMES.items()]
+    rows += [(f"{prefix}:NAME", _first_line(build)) for prefix, build in PREFIXES.items()]
+    rows.append(("a folder or file", "written by sundog train, or .ts, .pt2, .onnx"))
+    return ("model", "what it is"), rows
+
+
+def _sets() -> tuple[tuple[str, ...], Rows]:
+    rows: Rows = [(name, _first_line(opens)) for name, opens in EMBEDDED.items()]
+    return ("image set", "what it is"), rows
+
+
+def _first_line(documented: Callable[..., object]) -> str:
+    return (documented.__doc__ or "").strip().splitlines()[0]
+
+
+_TABLES = {
+    "methods": _methods,
+    "cues": _cues,
+    "metrics": _metrics,
+    "models": _models,
+    "sets": _sets,
+}

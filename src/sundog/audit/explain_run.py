@@ -1,0 +1,319 @@
+"""``sundog explain``: maps of several methods for an image set, written to a run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from sundog.audit.subject import Subject
+from sundog.core.errors import RunFolderError
+from sundog.core.files import write_bytes
+from sundog.core.progress import track
+from sundog.core.run_folder import RunFolder
+from sundog.explain.attribute import attribute_many
+from sundog.explain.objective import OutputKind
+from sundog.explain.plan import make_plan
+from sundog.faithfulness.deletion import deletion
+from sundog.report.figures import method_grid, save_figures
+from sundog.report.page import Page, Section, write_page
+from sundog.report.picture import Picture
+from sundog.report.table import Column, Table
+
+SHOWN = 24
+"""Images drawn in the figures; every image is in the tables and the maps."""
+
+Methods = Sequence[str] | Mapping[str, tuple[str, Mapping[str, Any]]]
+
+
+@dataclass(frozen=True)
+class ExplainRun:
+    """What :func:`explain_images` wrote.
+
+    Attributes:
+        path: the run folder.
+        page: the HTML page.
+        content: what the page says.
+        images: number of images explained.
+        skipped: number of images that could not be read.
+        predictions: id, source, label, prediction, probability, explained class.
+        costs: seconds and passes per image of each method.
+    """
+
+    path: Path
+    page: Path
+    content: Page
+    images: int
+    skipped: int
+    predictions: pd.DataFrame
+    costs: pd.DataFrame
+
+
+def explain_images(
+    subject: Subject,
+    methods: Methods,
+    out_dir: str | Path,
+    *,
+    target: int | None = None,
+    output: OutputKind | None = None,
+    curve_steps: int = 25,
+    seed: int = 0,
+    palette: str = "red_blue",
+    shown: int = SHOWN,
+    progress: bool | None = None,
+    command: str = "",
+) -> ExplainRun:
+    """Explain every image with every method; write maps, tables, figures and a page.
+
+    Args:
+        subject: images and classifier.
+        methods: names, or label -> (name, parameters).
+        out_dir: run folder; an interrupted run goes on where it stopped.
+        target: explained class; None = the predicted class of each image.
+        output: logit, probability or log_probability; None = each method's default.
+        curve_steps: points of the deletion curve beside each image (the practical's 25).
+        seed: kept in the manifest.
+        palette: ``red_blue`` or a colour-blind-safe one.
+        shown: images in the figures.
+        progress: None shows it on a terminal.
+        command: how to reproduce, shown on the page.
+
+    Raises:
+        SundogError: bad input, in plain words, before anything is computed where possible.
+    """
+    for name, given in requests(methods):
+        make_plan(name, given, output=output)
+    arguments = {
+        "methods": list(methods) if not isinstance(methods, Mapping) else _plain(methods),
+        "target": target,
+        "output": output,
+        "size": list(subject.size),
+        "resize": subject.resize,
+        "batch_size": subject.batch_size,
+        "curve_steps": curve_steps,
+        "shown": shown,
+    }
+    with RunFolder.open(
+        out_dir, kind="explain", arguments=arguments, seeds={"seed": seed}, **subject.fingerprints()
+    ) as folder:
+        total = -(-len(subject.image_set) // subject.batch_size)
+        pictures: list[Tensor] = []
+        for number, batch in enumerate(
+            track(subject.batches(), description="explaining", total=total, visible=progress)
+        ):
+            kept = shown - sum(len(p) for p in pictures)
+            pictures.append(batch.images[: max(0, kept)].cpu())
+            key = f"{number:06d}"
+            if folder.part("predictions", key) is not None and _maps_path(folder, key).exists():
+                continue
+            found = attribute_many(
+                subject.classifier, batch.images, methods, target=target, output=output
+            )
+            first = next(iter(found.values()))
+            tensors = {name: result.maps.cpu().contiguous() for name, result in found.items()}
+            write_bytes(_maps_path(folder, key), save(tensors))
+            if kept > 0:
+                folder.append(
+                    "curves",
+                    key,
+                    _curves(subject, batch.images[:kept], tensors, curve_steps, batch.ids),
+                )
+            folder.append("costs", key, _costs(found, len(batch)))
+            probabilities = first.logits.softmax(1)
+            predicted = first.logits.argmax(1)
+            folder.append(
+                "predictions",
+                key,
+                pd.DataFrame(
+                    {
+                        "id": batch.ids,
+                        "source": [subject.image_set.sources[i] for i in batch.indices.tolist()],
+                        "label": batch.labels.tolist(),
+                        "prediction": predicted.tolist(),
+                        "probability": probabilities.gather(1, predicted[:, None])[:, 0].tolist(),
+                        "explained": predicted.tolist()
+                        if first.target is None
+                        else first.target.tolist(),
+                    }
+                ),
+            )
+        predictions = folder.table("predictions")
+        costs = _mean_costs(folder.table("costs"))
+        folder.write_result("predictions", predictions)
+        folder.write_result("costs", costs)
+        content = _page(folder, subject, torch.cat(pictures), predictions, costs, palette, command)
+        page = write_page(content, folder.path / "index.html")
+        folder.finish()
+    return ExplainRun(
+        path=folder.path,
+        page=page,
+        content=content,
+        images=len(predictions),
+        skipped=len(subject.image_set.skipped),
+        predictions=predictions,
+        costs=costs,
+    )
+
+
+def read_maps(path: str | Path) -> Iterator[dict[str, Tensor]]:
+    """Yield the maps of a finished run, one batch at a time: method -> ``float[batch, h, w]``.
+
+    Raises:
+        RunFolderError: no maps there.
+    """
+    files = sorted((Path(path) / "maps").glob("*.safetensors"))
+    if not files:
+        raise RunFolderError(f"{str(path)!r}", expected="a run of sundog explain", got="no maps")
+    for file in files:
+        yield load_file(file)
+
+
+def requests(methods: Methods) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return (name, parameters) of every method asked for."""
+    if isinstance(methods, Mapping):
+        return [(name, given) for name, given in methods.values()]
+    return [(name, {}) for name in methods]
+
+
+def _maps_path(folder: RunFolder, key: str) -> Path:
+    return folder.path / "maps" / f"{key}.safetensors"
+
+
+def _plain(methods: Mapping[str, tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
+    return {label: [name, dict(given)] for label, (name, given) in methods.items()}
+
+
+def _curves(
+    subject: Subject, images: Tensor, maps: Mapping[str, Tensor], steps: int, ids: Sequence[str]
+) -> pd.DataFrame:
+    rows = []
+    for name, values in maps.items():
+        result = deletion(
+            subject.classifier, images, values[: len(images)].to(images.device), steps=steps
+        )
+        for image_id, curve in zip(ids, result.values, strict=False):
+            rows.append({"id": image_id, "method": name, "values": curve.tolist()})
+    return pd.DataFrame(rows)
+
+
+def _costs(found: Mapping[str, Any], count: int) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "method": name,
+                "images": count,
+                "seconds": result.seconds,
+                "forwards": result.forwards * count,
+                "backwards": result.backwards * count,
+                "shared": ", ".join(result.shared),
+            }
+            for name, result in found.items()
+        ]
+    )
+
+
+def _mean_costs(costs: pd.DataFrame) -> pd.DataFrame:
+    sums = costs.groupby("method", sort=False).agg(
+        images=("images", "sum"),
+        seconds=("seconds", "sum"),
+        forwards=("forwards", "sum"),
+        backwards=("backwards", "sum"),
+        shared=("shared", "first"),
+    )
+    for column in ("seconds", "forwards", "backwards"):
+        sums[column] = sums[column] / sums["images"]
+    return sums.reset_index()
+
+
+def _page(
+    folder: RunFolder,
+    subject: Subject,
+    pictures: Tensor,
+    predictions: pd.DataFrame,
+    costs: pd.DataFrame,
+    palette: str,
+    command: str,
+) -> Page:
+    count = len(pictures)
+    maps: dict[str, list[np.ndarray[Any, Any]]] = {}
+    for part in read_maps(folder.path):
+        for name, values in part.items():
+            maps.setdefault(name, []).extend(values.float().numpy())
+        if all(len(values) >= count for values in maps.values()):
+            break
+    table = folder.table("curves")
+    order = list(costs["method"])
+    curves = {
+        name: np.array(table.loc[table["method"] == name, "values"].tolist())[:count]
+        for name in order
+    }
+    head = predictions.head(count)
+    figures = method_grid(
+        pictures.permute(0, 2, 3, 1).numpy(),
+        {name: np.array(maps[name][:count]) for name in order},
+        predictions=head["prediction"].to_numpy(),
+        probabilities=head["probability"].to_numpy(),
+        class_names=subject.class_names,
+        labels=head["label"].to_numpy(),
+        curves=curves,
+        palette=palette,
+        title=f"{subject.classifier.name}: where each method looks",
+    )
+    save_figures(figures, folder.path / "figures" / "methods.png")
+    known = predictions[predictions["label"] >= 0]
+    right = int((known["label"] == known["prediction"]).sum())
+    headline = f"{len(predictions)} images explained with {len(order)} methods"
+    if len(known):
+        headline += f"; {right} of {len(known)} labelled images are classified correctly"
+    return Page(
+        title=f"Explanations of {subject.classifier.name}",
+        headline=headline + ".",
+        lead="A map shows where the classifier is sensitive, not why it is right. Maps propose; "
+        "sundog faithfulness says which method to trust here, sundog compare tests a cause.",
+        sections=[
+            Section(
+                title="Maps and deletion curves",
+                text=[
+                    "Red speaks for the explained class, blue against it (signed methods only). At "
+                    "the right: the probability of the predicted class while the pixels that a map "
+                    "ranks highest are blackened; a low area is a good map."
+                ],
+                pictures=[
+                    Picture(
+                        source=figure,
+                        caption=f"Page {number} of {len(figures)}; the first {count} images.",
+                        alt="Rows of photographs with one heat map per method and deletion curves.",
+                    )
+                    for number, figure in enumerate(figures, start=1)
+                ],
+            ),
+            Section(
+                title="Cost",
+                tables=[
+                    Table(
+                        frame=costs,
+                        caption="Means per image. Methods that share a pass show that pass's cost.",
+                        columns={
+                            "seconds": Column("seconds per image"),
+                            "forwards": Column("forward passes", digits=1),
+                            "backwards": Column("backward passes", digits=1),
+                            "shared": Column("shares its pass with", format="text"),
+                        },
+                    )
+                ],
+            ),
+            Section(title="Images and classifier", facts=subject.facts()),
+            Section(
+                title="How to reproduce",
+                code=command or "see manifest.json",
+                notes=["Raw maps: maps/*.safetensors. Predictions: tables/predictions.parquet."],
+            ),
+        ],
+    )

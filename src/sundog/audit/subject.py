@@ -1,0 +1,185 @@
+"""What is looked at: an image set and a classifier that agree on the classes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+
+from sundog.audit.align import align_labels, match_classes
+from sundog.core.errors import DataError
+from sundog.core.shapes import Labels
+from sundog.data.image_set import Batch, ImageSet
+from sundog.data.load import load_image_set
+from sundog.data.transforms import Resize
+from sundog.models.classifier import Classifier
+from sundog.models.fingerprint import model_fingerprint
+from sundog.models.zoo import get_model
+
+DEFAULT_SIZE = (224, 224)
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """An image set seen through a classifier.
+
+    Attributes:
+        image_set: the images.
+        classifier: in eval mode.
+        class_names: one per output column of the classifier.
+        labels: ``int64[images]``, the image set's labels as the classifier numbers them, -1 where
+            there is none.
+        size: (height, width) the images are brought to.
+        resize: pad, crop or stretch.
+        batch_size: images per batch.
+    """
+
+    image_set: ImageSet
+    classifier: Classifier
+    class_names: tuple[str, ...]
+    labels: Int64[np.ndarray, "images"]
+    size: tuple[int, int]
+    resize: Resize
+    batch_size: int
+
+    def batches(self) -> Iterator[Batch]:
+        """Stream the images, with labels as the classifier numbers them, on its device."""
+        device = self.classifier.device
+        for batch in self.image_set.batches(
+            size=self.size, batch_size=self.batch_size, resize=self.resize, workers=2
+        ):
+            yield Batch(
+                images=batch.images.to(device),
+                labels=self.labels_of(batch).to(device),
+                ids=batch.ids,
+                indices=batch.indices,
+            )
+
+    def labels_of(self, batch: Batch) -> Labels:
+        """Return the labels of a batch as the classifier numbers them."""
+        return torch.from_numpy(self.labels[batch.indices.numpy()])
+
+    def fingerprints(self) -> dict[str, str]:
+        """Return the hashes that a run folder keeps of data and model."""
+        digest = hashlib.blake2b(digest_size=16)
+        for image_id, label in zip(self.image_set.ids, self.labels.tolist(), strict=True):
+            digest.update(f"{image_id} {label}\n".encode())
+        return {
+            "data_fingerprint": digest.hexdigest(),
+            "model_fingerprint": model_fingerprint(self.classifier),
+        }
+
+    def facts(self) -> dict[str, object]:
+        """Return what a page says about the images and the classifier."""
+        counts = self.image_set
+        return {
+            "images": f"{len(counts)} from {counts.name}",
+            "left out": f"{len(counts.skipped)} unreadable",
+            "identical images": f"{len(counts.duplicates)} groups"
+            + (
+                f", {len(counts.label_conflicts)} with different labels"
+                if counts.label_conflicts
+                else ""
+            ),
+            "size": f"{self.size[0]} x {self.size[1]} px, {self.resize}",
+            "classifier": self.classifier.name,
+            "classes": f"{len(self.class_names)}: "
+            + ", ".join(self.class_names[:12])
+            + (", ..." if len(self.class_names) > 12 else ""),
+        }
+
+
+def make_subject(
+    image_set: ImageSet,
+    classifier: Classifier,
+    *,
+    size: int | None = None,
+    resize: Resize = "pad",
+    batch_size: int = 32,
+) -> Subject:
+    """Join an image set and a classifier: match the classes, choose the size.
+
+    Args:
+        image_set: labelled or not.
+        classifier: in eval mode.
+        size: side in pixels; None = the classifier's own, or 224.
+        resize: pad, crop or stretch.
+        batch_size: images per batch.
+
+    Raises:
+        DataError: labelled classes that the classifier does not have.
+    """
+    goal = (size, size) if size is not None else classifier.input_size or DEFAULT_SIZE
+    probe = torch.zeros(1, 3, *goal, device=classifier.device)
+    class_count = classifier.predict(probe).shape[1]
+    names = classifier.class_names or (
+        image_set.class_names
+        if len(image_set.class_names) == class_count
+        else tuple(str(index) for index in range(class_count))
+    )
+    return Subject(
+        image_set=image_set,
+        classifier=classifier,
+        class_names=tuple(names),
+        labels=align_labels(
+            image_set.labels,
+            set_names=image_set.class_names,
+            classifier_names=classifier.class_names,
+            class_count=class_count,
+        ),
+        size=goal,
+        resize=resize,
+        batch_size=batch_size,
+    )
+
+
+def open_subject(
+    source: str | Path,
+    *,
+    model: str | Path,
+    checkpoint: Path | None = None,
+    classes: str | Sequence[int] | Sequence[str] | None = None,
+    class_names: Sequence[str] | None = None,
+    split: str | None = None,
+    limit: int | None = None,
+    size: int | None = None,
+    resize: Resize = "pad",
+    batch_size: int = 32,
+    device: str = "cpu",
+    seed: int = 0,
+    download: bool = False,
+) -> Subject:
+    """Open images and classifier by name; see :func:`load_image_set` and :func:`get_model`.
+
+    ``classes="auto"`` keeps those of the classifier's classes that the image set has, by name.
+    """
+    image_set = load_image_set(source, split=split, limit=limit, seed=seed, download=download)
+    arguments: dict[str, Any] = {
+        "class_names": class_names,
+        "device": device,
+        "download": download,
+        "seed": seed,
+    }
+    if classes == "auto":
+        whole = get_model(model, checkpoint, **arguments)
+        classes = _shared_classes(image_set, whole)
+    classifier = get_model(model, checkpoint, classes, **arguments)
+    return make_subject(image_set, classifier, size=size, resize=resize, batch_size=batch_size)
+
+
+def _shared_classes(image_set: ImageSet, classifier: Classifier) -> list[int]:
+    matched = match_classes(image_set.class_names, classifier.class_names or ())
+    if not matched:
+        raise DataError(
+            "classes='auto'",
+            expected="at least one class name that image set and classifier share",
+            got=f"none of {len(image_set.class_names)}",
+            hint="Name the classes with --classes.",
+        )
+    return sorted(matched.values())

@@ -1,0 +1,30 @@
+"""``sundog list``: the tables of methods, cues, image sets and models."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from sundog.core.errors import UnknownNameError
+
+KINDS = ("methods", "cues", "metrics", "models", "sets")
+
+
+def list_table(
+    kind: Annotated[str, typer.Argument(help=f"One of {', '.join(KINDS)}.")] = "methods",
+) -> None:
+    """Show every method (with cost and paper), cue, metric, model or embedded image set."""
+    from sundog.audit.catalog import catalog
+
+    if kind not in KINDS:
+        raise UnknownNameError("what to list", kind, KINDS)
+    columns, rows = catalog(kind)
+    table = Table(title=kind.capitalize(), title_justify="left", show_lines=False, box=None)
+    for index, column in enumerate(columns):
+        table.add_column(column, style="bold" if index == 0 else "", no_wrap=index == 0)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
