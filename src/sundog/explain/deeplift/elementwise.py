@@ -44,7 +44,7 @@ def shrink(call: Call) -> Multipliers:
 
 
 def exact(call: Call) -> Multipliers:
-    """Functions made of straight pieces with slope 0 or plus or minus 1."""
+    """Functions made of straight pieces with slope 0 or plus or minus 1, and of steps."""
     return _rescale(call, (), exact=True)
 
 
@@ -184,7 +184,8 @@ def compare(call: Call) -> Multipliers:
     a, b = call.step.args[:2]
     value, reference = _gap(call, a, b)
     zero = torch.zeros_like(value)
-    rise = call.step.op(value, zero).to(value.dtype) - call.step.op(reference, zero)
+    relation: Callable[..., Tensor] = getattr(torch, call.step.name)
+    rise = relation(value, 0).to(value.dtype) - relation(reference, 0).to(value.dtype)
     grad = call.grad * divide(rise, value - reference, zero)
     found = []
     if type(a) is Ref:

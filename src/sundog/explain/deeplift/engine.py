@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from sundog.core.errors import InputError, ModelStateError
-from sundog.core.shapes import Images, Scores
+from sundog.core.shapes import Images, Logits, Scores
 from sundog.explain.budget import MAX_ROWS
 from sundog.explain.deeplift.tape import Tape
 from sundog.explain.deeplift.walk import check_same_path, make_tape, multipliers, stands_for_all
@@ -84,6 +84,7 @@ def contributions(
         raise InputError("budget", expected="a positive number of bytes", got=str(budget))
     bases = [_Base(rows) for rows in baselines]
     first = bases[0].tape(classifier, slice(0, 1), 1, keep=True)
+    check_recorded(first, classifier(bases[0].rows[:1]))
     # Values of one row for images and baselines, and as much again for the way back.
     need = max(1, 3 * first.nbytes)
     chunk = int(max(1, min(MAX_ROWS, budget // need)))
@@ -115,6 +116,25 @@ def contributions(
     result = Contributions(attribution=attribution, scalar=scalar, difference=difference, gap=gap)
     check_complete(result)
     return result
+
+
+def check_recorded(tape: Tape, logits: Logits) -> None:
+    """Refuse a network that does not compute, while it is recorded, what it computes otherwise.
+
+    Numbers that leave PyTorch on the way (``numpy()``, ``data_ptr()``) cannot be followed.
+
+    Raises:
+        ModelStateError: other logits than without recording.
+    """
+    scale = logits.abs().max() + torch.finfo(logits.dtype).tiny
+    difference = float(((tape.result - logits).abs().max() / scale).nan_to_num(torch.inf))
+    if difference > 1e-2:
+        raise ModelStateError(
+            "DeepLIFT",
+            expected="used with a network that stays within PyTorch's operations",
+            got=f"logits that differ by {difference:.2g} of their size while being recorded",
+            hint="Use integrated_gradients.",
+        )
 
 
 def check_complete(result: Contributions, *, relative: float = 1e-3) -> None:

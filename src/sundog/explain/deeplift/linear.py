@@ -19,9 +19,9 @@ from sundog.explain.deeplift.tape import Ref, leaves, replace
 
 def linear(call: Call) -> Multipliers:
     """Any operation that is linear in all its arguments that depend on the image."""
+    if not all(call.meta(ref).dtype.is_floating_point for ref in call.refs):
+        raise call.unsupported("it reads whole or complex numbers made from the image")
     leaf = {ref.value: call.meta(ref).empty().requires_grad_() for ref in call.refs}
-    if not all(tensor.is_floating_point() for tensor in leaf.values()):
-        raise call.unsupported("it reads whole numbers made from the image")
 
     def fill(argument: Any) -> Any:
         return leaf[argument.value] if type(argument) is Ref else argument
@@ -154,7 +154,7 @@ def convolution(call: Call) -> Multipliers:
     # The input's content is not needed for the gradient with respect to the input.
     shape_only = weight.new_empty(call.meta(image).shape)
     grad, _, _ = torch.ops.aten.convolution_backward(
-        call.grad.to(weight.dtype), shape_only, weight, None, *rest, [True, False, False]
+        call.grad.to(weight.dtype), shape_only, weight, None, *rest[:6], [True, False, False]
     )
     return [(image, grad)]
 

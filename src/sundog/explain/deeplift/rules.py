@@ -79,7 +79,10 @@ _LINEAR = """
     _upsample_nearest_exact2d
 """
 _SMOOTH = "sigmoid tanh gelu silu mish softplus erf erfc sin cos atan asinh expm1 log1p sinh cosh"
-_EXACT = "abs hardtanh clamp.default clamp_min.default clamp_max.default threshold"
+_EXACT = """
+    abs hardtanh clamp.default clamp_min.default clamp_max.default threshold sign floor ceil trunc
+    round.default
+"""
 _BATCH_NORM = "native_batch_norm _native_batch_norm_legit cudnn_batch_norm miopen_batch_norm"
 _MAX_POOL = "max_pool3d_with_indices adaptive_max_pool2d adaptive_max_pool3d"
 
@@ -89,7 +92,7 @@ RULES: dict[str, Entry] = {
     **table("view _unsafe_view _reshape_alias", Entry(lin.reshape, never)),
     **table("mm bmm addmm baddbmm", Entry(lin.matrix_product, if_product)),
     **table(_SMOOTH, Entry(each.smooth(), always)),
-    **table("leaky_relu _prelu_kernel elu", Entry(each.smooth(0.0), always)),
+    **table("leaky_relu _prelu_kernel elu celu", Entry(each.smooth(0.0), always)),
     **table("hardsigmoid hardswish", Entry(each.smooth(-3.0, 3.0), always)),
     **table("softshrink hardshrink", Entry(each.shrink, always)),
     **table(_EXACT, Entry(each.exact, always)),
@@ -103,7 +106,7 @@ RULES: dict[str, Entry] = {
     "aten._native_batch_norm_legit_no_training": Entry(lin.batch_norm, never),
     "aten.as_strided_": Entry(lin.restride, never),
     "aten.cat": Entry(lin.concatenate, never),
-    "aten.convolution": Entry(lin.convolution, if_product),
+    **table("convolution _convolution", Entry(lin.convolution, if_product)),
     "aten.dot": Entry(lin.at_midpoint, if_product),
     "aten.add": Entry(lin.add, never),
     "aten.sub": Entry(lin.subtract, never),

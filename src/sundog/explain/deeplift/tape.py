@@ -169,6 +169,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         )
         if not inputs or self.ignores(func):
             return func(*args, **kwargs)
+        functional = _functional(func)
+        if functional is not None:
+            return self.in_place(args[0], functional, types, args, kwargs)
         simpler = self.expand(func)
         if simpler is not None:
             with self:
@@ -185,6 +188,35 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 if isinstance(leaf, Tensor) and leaf in self.numbers:
                     self.tape.values[int(self.numbers[leaf])] = leaf
         return out
+
+    def in_place(
+        self,
+        changed: Tensor,
+        functional: Any,
+        types: Sequence[type],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Tensor:
+        """Record an operation that overwrites ``changed`` as one that makes a new value.
+
+        Such operations are left inside a few of PyTorch's own composite kernels.
+        """
+        result = self.__torch_dispatch__(functional, types, args, kwargs)
+        for value, kept in self.tape.values.items():
+            if kept is changed:
+                self.tape.values[value] = kept.clone()
+        changed.copy_(result)
+        self.numbers[changed] = self.numbers[result]
+        return changed
+
+
+def _functional(op: Any) -> Any | None:
+    """Return the operation that makes a new value where ``op`` overwrites its first argument."""
+    name = op.overloadpacket.__name__
+    if not op._schema.is_mutable or not name.endswith("_") or name == "as_strided_":
+        return None
+    packet = getattr(torch.ops.aten, name[:-1], None)
+    return getattr(packet, op._overloadname, None)
 
 
 def record(function: Callable[[Tensor], Tensor], rows: Tensor, recorder: Recorder) -> Tape:
