@@ -83,6 +83,8 @@ def test_unknown_class_names_and_presets_suggest_the_nearest(classes, near):
 def test_other_impossible_classes():
     with pytest.raises(InputError, match="have no names"):
         get_model(SmallCNN(3), classes=["cat"], input_size=28)
+    with pytest.raises(InputError, match="own number of outputs; got 4"):
+        get_model(SmallCNN(3), classes=4, input_size=28)
     with pytest.raises(InputError, match="must be given for 'small-cnn'"):
         get_model("small-cnn")
     with pytest.raises(InputError, match=r"one per class \(2\); got 3 names"):
@@ -322,8 +324,9 @@ def test_hugging_face_weights_that_do_not_fit_are_refused(tmp_path):
         embedding_size=4, hidden_sizes=[4, 8], depths=[1, 1], layer_type="basic", num_labels=3
     )
     transformers.ResNetForImageClassification(config).save_pretrained(tmp_path)
-    with pytest.raises(InputError, match="normalisation"):
-        get_model(f"hf:{tmp_path}")
+    for name in (f"hf:{tmp_path}", tmp_path):
+        with pytest.raises(InputError, match="normalisation"):
+            get_model(name)
     state = load_file(tmp_path / "model.safetensors")
     del state["classifier.1.weight"]
     save_file(state, tmp_path / "model.safetensors", metadata={"format": "pt"})

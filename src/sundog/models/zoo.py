@@ -95,7 +95,8 @@ def get_model(
     size = (input_size, input_size) if isinstance(input_size, int) else input_size
     mean = source.mean if mean is None else tuple(mean)
     std = source.std if std is None else tuple(std)
-    if (mean is None or std is None) and str(name).startswith("hf:"):
+    from_hub = str((source.recipe or {}).get("name", "")).startswith("hf:")
+    if (mean is None or std is None) and from_hub:
         raise InputError(
             f"The normalisation of {str(name)!r}",
             expected="in its preprocessor_config.json, or given",
@@ -115,7 +116,8 @@ def get_model(
         recipe=source.recipe,
     )
     found = discover(whole)
-    if isinstance(classes, int) and not isinstance(name, nn.Module) and classes != found.classes:
+    columns = 2 if output == "binary_logit" else found.classes
+    if isinstance(classes, int) and classes != columns:
         source = _with_new_head(source, found, classes, seed=seed, name=str(name))
         whole.recipe, found = source.recipe, replace(found, classes=classes)
     if ckpt_path is not None:
