@@ -67,7 +67,7 @@ _HOMES = {
     "write_planted": "data.planted_set",
 }
 
-__all__ = sorted(_HOMES)  # noqa: PLE0605
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

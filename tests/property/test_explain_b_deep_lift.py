@@ -314,3 +314,33 @@ def test_an_image_that_is_the_baseline_gets_zeros():
     classifier = Classifier(seeded(lambda: Written("reused"))).double()
     found = deep_lift(classifier, torch.zeros(2, 3, 12, 12, dtype=D))
     assert torch.equal(found, torch.zeros(2, 12, 12, dtype=D))
+
+
+def test_mixed_precision_does_not_reach_the_differences():
+    classifier = Classifier(seeded(lambda: Written("reused")).float())
+    images = rand(2, 3, 12, 12, seed=1).float()
+    expected = deep_lift(classifier, images, 1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = deep_lift(classifier, images, 1)
+    assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("output", ["logit", "probability", "log_probability"])
+@pytest.mark.parametrize("kind", ["binary_logit", "probabilities", "grey", "subset"])
+def test_every_kind_of_classifier_is_complete(kind, output):
+    def make():
+        columns = 1 if kind == "binary_logit" else 4
+        layers = [nn.Conv2d(1 if kind == "grey" else 3, 5, 3), nn.SiLU(), nn.AdaptiveAvgPool2d(1)]
+        layers += [nn.Flatten(), nn.Linear(5, columns)]
+        return nn.Sequential(*layers, *([nn.Softmax(1)] if kind == "probabilities" else []))
+
+    classifier = Classifier(
+        seeded(make),
+        output=kind if kind in ("binary_logit", "probabilities") else "logits",
+        channels=1 if kind == "grey" else 3,
+        class_indices=[3, 1] if kind == "subset" else None,
+        mean=(0.5,) * 3,
+        std=(0.25,) * 3,
+    ).double()
+    found = deep_lift_contributions(classifier, rand(2, 3, 8, 8, seed=1), 1, output=output)
+    assert float((found.gap / found.difference).abs().max()) < 1e-10

@@ -91,21 +91,29 @@ def _headline(
 ) -> str:
     parts = []
     for metric, names in best.items():
-        count = int(summary.loc[summary["metric"] == metric, "n"].max())
-        against = comparisons[
-            (comparisons["metric"] == metric) & (comparisons["kind"] == "controls")
-        ]
-        rivals = against.loc[against["b"] == "random"].set_index("a")["better"]
-        useless = [name for name in names if rivals.get(name, name) != name]
+        rows = summary[summary["metric"] == metric]
+        key = {column: str(rows[column].iloc[0]) for column in GROUP}
+        count = int(_same(rows, key)["n"].max())
+        against = _same(comparisons, key)
+        rivals = against[(against["kind"] == "controls") & (against["b"] == "random")]
+        beats = set(rivals.loc[rivals["better"] == rivals["a"], "a"])
+        useless = [name for name in names if len(rivals) and name not in beats]
         if len(names) == 1:
-            text = f"{names[0]} is best by {metric} on {count} images"
+            text = f"{names[0]} is best by {metric}{_fill(key)} on {count} images"
         else:
-            text = f"by {metric} on {count} images no method is shown to beat {_join(names)}"
+            text = (
+                f"by {metric}{_fill(key)} on {count} images no method is shown to beat "
+                f"{_join(names)}"
+            )
         if useless:
             text += f" ({_join(useless)} not shown to beat a random map)"
         parts.append(text)
     headline = "; ".join(parts) + "."
     return headline[0].upper() + headline[1:]
+
+
+def _fill(key: Mapping[str, str]) -> str:
+    return f" ({key['fill']} fill)" if key["fill"] else ""
 
 
 def _join(names: Sequence[str]) -> str:

@@ -37,23 +37,25 @@ class Contributions:
 class _Base:
     """A baseline and its tapes: one row for all images, or a row for each image."""
 
-    def __init__(self, rows: Images) -> None:
+    def __init__(self, rows: Images, classifier: Classifier) -> None:
         self.rows = rows
+        self.classifier = classifier
         self.tapes: dict[int, Tape] = {}
 
     @property
     def shared(self) -> bool:
         return len(self.rows) == 1
 
-    def tape(self, classifier: Classifier, part: slice, count: int, *, keep: bool) -> Tape:
+    def tape(self, part: slice, count: int, *, room: int) -> Tape:
+        """Return the tape of some images' rows, or of one row repeated, kept if there is room."""
         if not self.shared:
-            return make_tape(classifier, self.rows[part])
-        if count not in self.tapes:
-            made = make_tape(classifier, self.rows.expand(count, -1, -1, -1))
-            if not keep:
-                return made
+            return make_tape(self.classifier, self.rows[part])
+        if count in self.tapes:
+            return self.tapes[count]
+        made = make_tape(self.classifier, self.rows.expand(count, -1, -1, -1))
+        if count <= room:
             self.tapes[count] = made
-        return self.tapes[count]
+        return made
 
 
 def contributions(
@@ -82,13 +84,14 @@ def contributions(
     """
     if budget <= 0:
         raise InputError("budget", expected="a positive number of bytes", got=str(budget))
-    bases = [_Base(rows) for rows in baselines]
-    first = bases[0].tape(classifier, slice(0, 1), 1, keep=True)
-    check_recorded(first, classifier(bases[0].rows[:1]))
+    bases = [_Base(rows, classifier) for rows in baselines]
+    first = bases[0].tape(slice(0, 1), 1, room=1)
+    with torch.autocast(images.device.type, enabled=False):
+        check_recorded(first, classifier(bases[0].rows[:1]))
     # Values of one row for images and baselines, and as much again for the way back.
     need = max(1, 3 * first.nbytes)
     chunk = int(max(1, min(MAX_ROWS, budget // need)))
-    cached = int(max(1, budget // (2 * need)))
+    room = int(budget // need) // len(bases)
     attribution = torch.zeros_like(images)
     scalar, difference = images.new_zeros(2, len(images))
     for start in range(0, len(images), chunk):
@@ -100,10 +103,10 @@ def contributions(
         )
         head = make_tape(objective, tape.result)
         scalar[part] = head.result
-        for index, base in enumerate(bases):
-            twin = base.tape(classifier, part, 1, keep=index < cached)
+        for base in bases:
+            twin = base.tape(part, 1, room=room)
             if base.shared and not stands_for_all(tape, twin):
-                twin = base.tape(classifier, part, len(rows), keep=index < cached)
+                twin = base.tape(part, len(rows), room=room)
             check_same_path(tape, twin)
             base_head = make_tape(objective, twin.result.expand_as(tape.result))
             check_same_path(head, base_head)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from sundog.explain.deeplift import elementwise as each
 from sundog.explain.deeplift import linear as lin
 from sundog.explain.deeplift import norms, pooling
@@ -152,7 +154,7 @@ def expand(op: Any) -> Callable[..., Any] | None:
     """Return PyTorch's own way to say an operation in simpler ones, if it has no rule here."""
     if find_rule(op) is not None or ignores(op):
         return None
-    if op._can_decompose():
+    if torch._C._dispatch_has_kernel_for_dispatch_key(op.name(), "CompositeImplicitAutograd"):
         return op.decompose
     return _decompositions().get(op)
 

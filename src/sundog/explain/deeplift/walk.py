@@ -74,7 +74,9 @@ def multipliers(image: Tape, base: Tape, grad: Tensor) -> Tensor:
         entry = find_rule(step.op)
         if entry is None:
             raise call.unsupported("it is not in the table of rules")
-        for ref, multiplier in entry.rule(call):
+        with torch.autocast(grad.device.type, enabled=False):
+            found = entry.rule(call)
+        for ref, multiplier in found:
             if ref.value in pending:
                 pending[ref.value] = pending[ref.value] + multiplier
             else:
