@@ -22,9 +22,13 @@ MINE = [
     "layer_conductance",
     "neuron_conductance",
 ]
-QUICK = {"integrated_gradients": {"n_steps": 3}, "gradient_shap": {"n_samples": 2},
-         "noise_tunnel": {"n_samples": 2}, "layer_conductance": {"n_steps": 2},
-         "neuron_conductance": {"n_steps": 2}}  # fmt: skip
+QUICK = {
+    "integrated_gradients": {"n_steps": 3},
+    "gradient_shap": {"n_samples": 2},
+    "noise_tunnel": {"n_samples": 2},
+    "layer_conductance": {"n_steps": 2},
+    "neuron_conductance": {"n_steps": 2},
+}
 
 
 class Net(nn.Module):
@@ -241,9 +245,13 @@ def test_networks_without_gradients_are_refused(images, name):
 def test_noise_tunnel_over_occlusion_needs_no_gradient(images):
     classifier = Classifier(Net(), differentiable=False)
     found = attribute(
-        classifier, images, "noise_tunnel", inner="occlusion", inner_parameters={"grid": 2},
+        classifier,
+        images,
+        "noise_tunnel",
+        inner="occlusion",
+        inner_parameters={"grid": 2},
         n_samples=2,
-    )  # fmt: skip
+    )
     assert found.backwards == 0
     with pytest.raises(ModelStateError, match="needs gradients"):
         attribute(classifier, images, "noise_tunnel", n_samples=2)

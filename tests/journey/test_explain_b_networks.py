@@ -8,8 +8,17 @@ from sundog.explain.deep_lift import deep_lift_contributions
 from sundog.models import nets
 from sundog.models.classifier import Classifier
 
-TORCHVISION = ["resnet18", "vgg11_bn", "densenet121", "shufflenet_v2_x0_5", "mobilenet_v3_small",
-               "efficientnet_b0", "regnet_y_400mf", "squeezenet1_1", "mnasnet0_5"]  # fmt: skip
+TORCHVISION = [
+    "resnet18",
+    "vgg11_bn",
+    "densenet121",
+    "shufflenet_v2_x0_5",
+    "mobilenet_v3_small",
+    "efficientnet_b0",
+    "regnet_y_400mf",
+    "squeezenet1_1",
+    "mnasnet0_5",
+]
 
 
 def calibrated(make, size: int) -> nn.Module:

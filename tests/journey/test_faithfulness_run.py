@@ -30,8 +30,9 @@ KEY = ["id", "method", "metric", "fill", "spacing", "axis"]
 
 def make_classifier(seed=0):
     rng = torch.Generator().manual_seed(seed)
-    net = nn.Sequential(nn.Conv2d(3, 5, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(),
-                        nn.Linear(20, 3))  # fmt: skip
+    net = nn.Sequential(
+        nn.Conv2d(3, 5, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(20, 3)
+    )
     with torch.no_grad():
         for p in net.parameters():
             p.copy_(torch.randn(p.shape, generator=rng))
@@ -68,12 +69,19 @@ def values(table):
 def test_scores_are_those_of_the_single_functions():
     masks = {one: np.arange(64).reshape(8, 8) % 5 == 0 for one in IDS}
     table = evaluate_faithfulness(
-        CLASSIFIER, batches(4), EXPLAINERS, masks=masks, spacing=("equal", "log"),
-        fills={"deletion": ["black", "noisy_linear"]}, seed=3,
-    )  # fmt: skip
+        CLASSIFIER,
+        batches(4),
+        EXPLAINERS,
+        masks=masks,
+        spacing=("equal", "log"),
+        fills={"deletion": ["black", "noisy_linear"]},
+        seed=3,
+    )
     got = values(table)
-    maps = {**{n: f(IMAGES) for n, f in EXPLAINERS.items()},
-            **{n: f(IMAGES, seed=3) for n, f in CONTROLS.items()}}  # fmt: skip
+    maps = {
+        **{n: f(IMAGES) for n, f in EXPLAINERS.items()},
+        **{n: f(IMAGES, seed=3) for n, f in CONTROLS.items()},
+    }
     for name, relevance in maps.items():
         for fill in ("black", "noisy_linear"):
             for spacing in ("equal", "log"):
@@ -138,9 +146,12 @@ def test_statistics_are_paired_and_corrected():
 def test_costs_are_counted_and_shared_work_is_done_once():
     with count_passes(CLASSIFIER) as count:
         table = evaluate_faithfulness(
-            CLASSIFIER, batches(5), {"gradient": gradient}, metrics=["deletion"],
+            CLASSIFIER,
+            batches(5),
+            {"gradient": gradient},
+            metrics=["deletion"],
             controls=["random"],
-        )  # fmt: skip
+        )
     # Clean logits 10, one black image, 2 methods x 10 images x 8 steps, and the explanations 10.
     # Up to three rows measure once which pass size and memory layout are fastest.
     assert 0 <= count.forwards - (10 + 1 + 160 + 10) <= 3
@@ -210,12 +221,17 @@ def test_missing_masks_and_broken_maps_are_counted():
 
 def test_rankings_by_several_fills_are_compared():
     table = evaluate_faithfulness(
-        CLASSIFIER, batches(5), {**EXPLAINERS, "dark": lambda x: -bright(x)},
-        metrics=["deletion"], fills=["black", "mean", "noisy_linear"],
-    )  # fmt: skip
+        CLASSIFIER,
+        batches(5),
+        {**EXPLAINERS, "dark": lambda x: -bright(x)},
+        metrics=["deletion"],
+        fills=["black", "mean", "noisy_linear"],
+    )
     assert list(zip(table.agreement["fill_a"], table.agreement["fill_b"], strict=True)) == [
-        ("black", "mean"), ("black", "noisy_linear"), ("mean", "noisy_linear"),
-    ]  # fmt: skip
+        ("black", "mean"),
+        ("black", "noisy_linear"),
+        ("mean", "noisy_linear"),
+    ]
     assert table.agreement["methods"].eq(3).all()
     means = table.summary[~table.summary["control"]].pivot(
         index="method", columns="fill", values="mean"

@@ -81,9 +81,17 @@ def test_black_in_pixel_space_is_not_zero_in_network_space(images):
 
 @pytest.mark.parametrize(
     ("rule", "steps"),
-    [("gauss_legendre", 1), ("gauss_legendre", 7), ("midpoint", 1), ("midpoint", 4),
-     ("trapezoid", 2), ("trapezoid", 5), ("riemann", 2), ("riemann", 20)],
-)  # fmt: skip
+    [
+        ("gauss_legendre", 1),
+        ("gauss_legendre", 7),
+        ("midpoint", 1),
+        ("midpoint", 4),
+        ("trapezoid", 2),
+        ("trapezoid", 5),
+        ("riemann", 2),
+        ("riemann", 20),
+    ],
+)
 def test_quadratic_is_exact_for_rules_of_degree_one(images, weights, rule, steps):
     classifier = of(lambda x: (weights * x.square()).sum((1, 2, 3)))
     start = random_images(seed=5)
@@ -149,9 +157,14 @@ def test_gradient_shap_gap_shrinks_and_its_mean_is_zero(images, weights):
     sums = []
     for seed in range(30):
         found = attribute(
-            classifier, images, "gradient_shap", target=0, baseline=[0.0, 1.0], seed=seed,
+            classifier,
+            images,
+            "gradient_shap",
+            target=0,
+            baseline=[0.0, 1.0],
+            seed=seed,
             n_samples=20,
-        )  # fmt: skip
+        )
         sums.append(found.completeness_gap)
     gaps = torch.stack(sums)
     error = gaps.std(dim=0) / len(sums) ** 0.5

@@ -16,9 +16,12 @@ from sundog.models.classifier import Classifier
 def _classifier(classes=4, seed=0):
     generator = torch.Generator().manual_seed(seed)
     net = nn.Sequential(
-        nn.Conv2d(3, 6, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(),
+        nn.Conv2d(3, 6, 3, stride=2),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(2),
+        nn.Flatten(),
         nn.Linear(24, classes),
-    ).double()  # fmt: skip
+    ).double()
     with torch.no_grad():
         for p in net.parameters():
             p.copy_(torch.randn(p.shape, generator=generator, dtype=torch.float64))
@@ -97,9 +100,13 @@ def test_equal_chunks_follow_the_practical(kind, fill, steps):
     for k in range(3):
         indices = np.argsort(maps[k].numpy().flatten(), kind="stable")[::-1]
         want = _practical(
-            classifier, images[k].permute(1, 2, 0).numpy(), maps[k],
-            np.array_split(indices, steps - 1), kind=kind, fill=fill,
-        )  # fmt: skip
+            classifier,
+            images[k].permute(1, 2, 0).numpy(),
+            maps[k],
+            np.array_split(indices, steps - 1),
+            kind=kind,
+            fill=fill,
+        )
         assert got.values[k] == pytest.approx(want, abs=1e-10)
         assert got.area[k] == pytest.approx(auc(np.linspace(0, 1, steps), want), abs=1e-10)
     assert np.isnan(got.log_area).all()
@@ -117,9 +124,13 @@ def test_log_spacing_changes_the_stated_shares(kind):
         indices = np.argsort(maps[k].numpy().flatten(), kind="stable")[::-1]
         sections = np.split(indices, counts[1:-1])
         want = _practical(
-            classifier, images[k].permute(1, 2, 0).numpy(), maps[k], sections, kind=kind,
+            classifier,
+            images[k].permute(1, 2, 0).numpy(),
+            maps[k],
+            sections,
+            kind=kind,
             fill="mean",
-        )  # fmt: skip
+        )
         assert got.values[k] == pytest.approx(want, abs=1e-10)
         assert got.area[k] == pytest.approx(auc(counts / 1200, want), abs=1e-10)
         shares = np.log10(counts[1:] / 1200)

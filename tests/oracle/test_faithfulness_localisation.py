@@ -56,8 +56,11 @@ def test_rank_ties_count_with_their_chance():
 def test_a_constant_map_scores_its_area_share(value):
     relevance = torch.full((1, 2, 3), value, dtype=torch.float64)
     for name, expected in (
-        ("relevance_mass", 0.5), ("mass_lift", 1), ("rank_accuracy", 0.5), ("pointing_game", 0.5),
-    ):  # fmt: skip
+        ("relevance_mass", 0.5),
+        ("mass_lift", 1),
+        ("rank_accuracy", 0.5),
+        ("pointing_game", 0.5),
+    ):
         assert LOCALISATION[name](relevance, MASK).values[0] == pytest.approx(expected)
 
 

@@ -126,9 +126,11 @@ def test_sign_flips_are_counted_exactly(n):
 def test_sign_flips_are_scipys_permutation_test():
     a, b = RNG.normal(0.3, 1, 12), RNG.normal(0, 1, 12)
     want = stats.permutation_test(
-        (a, b), lambda x, y, axis: np.mean(x - y, axis=axis), permutation_type="samples",
+        (a, b),
+        lambda x, y, axis: np.mean(x - y, axis=axis),
+        permutation_type="samples",
         vectorized=True,
-    ).pvalue  # fmt: skip
+    ).pvalue
     got = paired_difference(a, b)
     assert got.exact
     assert got.p_value == pytest.approx(want, abs=1e-12)

@@ -52,9 +52,12 @@ def test_the_true_map_beats_every_control_on_every_score():
     mask = torch.zeros(40, 40, dtype=torch.bool)
     mask[ROWS, COLUMNS] = True
     table = evaluate_faithfulness(
-        CLASSIFIER, [(images, ids)], {"truth": _truth}, spacing=["equal", "log"],
+        CLASSIFIER,
+        [(images, ids)],
+        {"truth": _truth},
+        spacing=["equal", "log"],
         masks=dict.fromkeys(ids, mask),
-    )  # fmt: skip
+    )
     assert (table.comparisons["better"] == "truth").all()
     best = table.summary.groupby(["metric", "fill", "spacing", "axis"], sort=False).head(1)
     assert (best["method"] == "truth").all()
@@ -97,13 +100,15 @@ def test_random_explanations_are_called_different_at_the_stated_rate():
     for world in area:
         scores = pd.concat(
             [
-                pd.DataFrame({**common, "id": range(n), "method": name, "control": control,
-                              "value": values})
+                pd.DataFrame(
+                    {**common, "id": range(n), "method": name, "control": control, "value": values}
+                )
                 for name, control, values in (
-                    ("guess", False, world[0]), ("random", True, world[1]),
+                    ("guess", False, world[0]),
+                    ("random", True, world[1]),
                 )
             ]
-        )  # fmt: skip
+        )
         result = compare(scores)
         found += int((result["better"] != "").sum())
         p_values.append(float(result["p_value"].iloc[0]))
@@ -122,11 +127,18 @@ def test_many_random_explanations_stay_within_the_family_wise_rate():
         base = rng.beta(0.8, 2.5, n)
         scores = pd.concat(
             [
-                pd.DataFrame({**common, "id": range(n), "method": f"m{k}", "control": k == 4,
-                              "value": base + rng.normal(0, 0.05, n)})
+                pd.DataFrame(
+                    {
+                        **common,
+                        "id": range(n),
+                        "method": f"m{k}",
+                        "control": k == 4,
+                        "value": base + rng.normal(0, 0.05, n),
+                    }
+                )
                 for k in range(5)
             ]
-        )  # fmt: skip
+        )
         result = compare(scores, permutations=999)
         alarms += bool((result.loc[result["kind"] == "methods", "p_holm"] <= 0.05).any())
     assert alarms / worlds <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / worlds)

@@ -19,9 +19,13 @@ FILLS = ("black", "grey", "mean", "blur", "noisy_linear")
 def _classifier():
     rng = torch.Generator().manual_seed(0)
     net = nn.Sequential(
-        nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(2),
-        nn.Flatten(), nn.Linear(16, 3),
-    ).double()  # fmt: skip
+        nn.Conv2d(3, 4, 3, padding=1),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(16, 3),
+    ).double()
     with torch.no_grad():
         for p in net.parameters():
             p.copy_(torch.randn(p.shape, generator=rng, dtype=torch.float64))
@@ -33,11 +37,17 @@ CLASSIFIER = _classifier()
 
 @settings(max_examples=40, deadline=None)
 @given(
-    seed=st.integers(0, 10**6), n=st.integers(1, 5), h=st.integers(1, 7), w=st.integers(1, 7),
-    steps=st.integers(2, 12), fill=st.sampled_from(FILLS),
+    seed=st.integers(0, 10**6),
+    n=st.integers(1, 5),
+    h=st.integers(1, 7),
+    w=st.integers(1, 7),
+    steps=st.integers(2, 12),
+    fill=st.sampled_from(FILLS),
     spacing=st.sampled_from(["equal", "log"]),
-    kind=st.sampled_from(["deletion", "insertion"]), rows=st.integers(1, 9), cut=st.integers(0, 5),
-)  # fmt: skip
+    kind=st.sampled_from(["deletion", "insertion"]),
+    rows=st.integers(1, 9),
+    cut=st.integers(0, 5),
+)
 def test_batches_and_row_counts_do_not_matter(seed, n, h, w, steps, fill, spacing, kind, rows, cut):
     rng = torch.Generator().manual_seed(seed)
     images = torch.rand(n, 3, h, w, generator=rng, dtype=torch.float64)

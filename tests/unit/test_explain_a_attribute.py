@@ -251,13 +251,22 @@ def test_noise_tunnel_over_other_methods(classifier, images):
         ("gradient_shap", {"n_samples": 2}),
     ]:
         found = attribute(
-            classifier, images, "noise_tunnel", inner=inner, inner_parameters=parameters,
+            classifier,
+            images,
+            "noise_tunnel",
+            inner=inner,
+            inner_parameters=parameters,
             n_samples=2,
-        )  # fmt: skip
+        )
         silent = attribute(
-            classifier, images, "noise_tunnel", inner=inner, inner_parameters=parameters,
-            n_samples=2, noise=0.0,
-        )  # fmt: skip
+            classifier,
+            images,
+            "noise_tunnel",
+            inner=inner,
+            inner_parameters=parameters,
+            n_samples=2,
+            noise=0.0,
+        )
         plain = attribute(classifier, images, inner, **parameters)
         torch.testing.assert_close(silent.maps, plain.maps, rtol=1e-4, atol=1e-6)
         assert not torch.allclose(found.maps, plain.maps)

@@ -51,9 +51,15 @@ def test_layouts(images):
 @pytest.mark.parametrize("network", [Viewed, Strided, Reshaped])
 @pytest.mark.parametrize(
     "name",
-    ["gradient_norm", "integrated_gradients", "grad_cam", "layer_conductance", "occlusion",
-     "neuron_conductance"],
-)  # fmt: skip
+    [
+        "gradient_norm",
+        "integrated_gradients",
+        "grad_cam",
+        "layer_conductance",
+        "occlusion",
+        "neuron_conductance",
+    ],
+)
 def test_maps_are_those_of_double_precision(images, network, name):
     given = {"n_steps": 3} if "integrated" in name or "conductance" in name else {}
     given |= {"layer": "conv"} if "cam" in name or "conductance" in name else {}

@@ -21,9 +21,15 @@ def test_weights_sum_to_one_and_nodes_are_on_the_path(rule, points):
 
 @pytest.mark.parametrize(
     ("rule", "degree"),
-    [("gauss_legendre", 9), ("trapezoid", 1), ("midpoint", 1), ("right", 0), ("left", 0),
-     ("riemann", 1)],
-)  # fmt: skip
+    [
+        ("gauss_legendre", 9),
+        ("trapezoid", 1),
+        ("midpoint", 1),
+        ("right", 0),
+        ("left", 0),
+        ("riemann", 1),
+    ],
+)
 def test_degree_of_exactness_with_five_points(rule, degree):
     nodes, weights = quadrature(rule, 5)
     for power in range(degree + 1):
@@ -40,9 +46,16 @@ def test_riemann_is_the_practicals():
 
 @pytest.mark.parametrize(
     ("rule", "points"),
-    [("trapezoid", 1), ("riemann", 1), ("midpoint", 0), ("gauss_legendre", -3), ("right", 2.0),
-     ("left", True), ("simpson", 5)],
-)  # fmt: skip
+    [
+        ("trapezoid", 1),
+        ("riemann", 1),
+        ("midpoint", 0),
+        ("gauss_legendre", -3),
+        ("right", 2.0),
+        ("left", True),
+        ("simpson", 5),
+    ],
+)
 def test_refused(rule, points):
     with pytest.raises(InputError, match=r"rule must be|n_steps must be"):
         quadrature(rule, points)

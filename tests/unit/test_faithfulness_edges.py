@@ -20,8 +20,9 @@ from sundog.models.classifier import Classifier
 
 def _classifier():
     rng = torch.Generator().manual_seed(0)
-    net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
-                        nn.Linear(4, 3))  # fmt: skip
+    net = nn.Sequential(
+        nn.Conv2d(3, 4, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)
+    )
     with torch.no_grad():
         for p in net.parameters():
             p.copy_(torch.randn(p.shape, generator=rng))
@@ -157,10 +158,13 @@ def test_specification_says_everything():
 def test_plans():
     plan = make_plan(fills={"deletion": ["black", "mean"]}, spacing=["equal", "log"])
     assert [(c.kind, c.spacing, c.fill) for c in plan.curves] == [
-        ("deletion", "equal", "black"), ("deletion", "equal", "mean"),
-        ("deletion", "log", "black"), ("deletion", "log", "mean"),
-        ("insertion", "equal", "blur"), ("insertion", "log", "blur"),
-    ]  # fmt: skip
+        ("deletion", "equal", "black"),
+        ("deletion", "equal", "mean"),
+        ("deletion", "log", "black"),
+        ("deletion", "log", "mean"),
+        ("insertion", "equal", "blur"),
+        ("insertion", "log", "blur"),
+    ]
     assert plan.fills == ("black", "mean", "blur")
     assert make_plan(fills="grey").fills == ("grey",)
     assert make_plan(has_masks=True).localisation == tuple(

@@ -61,9 +61,11 @@ def judge(tables: Tables) -> Judged:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InputError(
-            "run ids", expected="different", got=f"{twice} more than once",
+            "run ids",
+            expected="different",
+            got=f"{twice} more than once",
             hint="Two models under one id would be averaged. Name each run after its checkpoint.",
-        )  # fmt: skip
+        )
     if len(pairs) < 2:
         raise InputError("tables", expected="of at least two runs", got=str(len(pairs)))
     notes: list[str] = []
@@ -78,10 +80,11 @@ def _split(run: str, table: pd.DataFrame, notes: list[str]) -> dict[Condition, p
         raise InputError(f"table of {run!r}", expected=f"columns {COLUMNS}", got=f"no {missing}")
     if "run_id" in table and set(table["run_id"]) - {run}:
         raise InputError(
-            f"table of {run!r}", expected="rows of that run alone",
+            f"table of {run!r}",
+            expected="rows of that run alone",
             got=f"rows of {sorted(set(map(str, table['run_id'])))}",
             hint="Split the table by run_id first.",
-        )  # fmt: skip
+        )
     frame = table.reset_index(drop=True)
     if not pd.api.types.is_bool_dtype(frame["cue_on"]):
         raise InputError(
@@ -101,9 +104,11 @@ def _split(run: str, table: pd.DataFrame, notes: list[str]) -> dict[Condition, p
     probability = frame["probability"].to_numpy(float)
     if not ((probability >= 0) & (probability <= 1 + 1e-6)).all():
         raise InputError(
-            f"probability of {run!r}", expected="in [0, 1]", got="values outside",
+            f"probability of {run!r}",
+            expected="in [0, 1]",
+            got="values outside",
             hint="Pass probabilities, not logits.",
-        )  # fmt: skip
+        )
     label, prediction = frame["label"].to_numpy(int), frame["prediction"].to_numpy(int)
     cue = np.where(on, frame["cue_class"].fillna(-1).to_numpy(float), -1).astype(int)
     clean = pd.DataFrame(
@@ -125,9 +130,11 @@ def _split(run: str, table: pd.DataFrame, notes: list[str]) -> dict[Condition, p
     parts = {name: _unique(run, name, clean[which == name], notes) for name in CONDITIONS}
     if not len(parts["off"]):
         raise InputError(
-            f"table of {run!r}", expected="rows without the cue (cue_on False)", got="none",
+            f"table of {run!r}",
+            expected="rows without the cue (cue_on False)",
+            got="none",
             hint="Reliance is the difference that the cue makes; predict the clean images too.",
-        )  # fmt: skip
+        )
     return parts
 
 
@@ -138,9 +145,10 @@ def _unique(run: str, condition: str, frame: pd.DataFrame, notes: list[str]) -> 
         same = ~frame.duplicated(["id", "label", "cue_class", "prediction"], keep="first")
         if (same & repeated).any():
             raise InputError(
-                f"ids of {run!r} ({condition})", expected="one row per image",
+                f"ids of {run!r} ({condition})",
+                expected="one row per image",
                 got=f"{int((same & repeated).sum())} ids with rows that differ",
-            )  # fmt: skip
+            )
         notes.append(
             f"{run}: {int(repeated.sum())} copies of an image ({condition}) were counted once."
         )
@@ -169,14 +177,18 @@ def _line_up(
                 differ = int((frame[column] != reference[column]).sum())
                 if differ:
                     raise InputError(
-                        f"{column} of {name!r} and {first!r}", expected="the same for each image",
-                        got=f"{differ} of {len(common)} images differ", hint=hint,
-                    )  # fmt: skip
+                        f"{column} of {name!r} and {first!r}",
+                        expected="the same for each image",
+                        got=f"{differ} of {len(common)} images differ",
+                        hint=hint,
+                    )
             runs[name][condition] = frame
     off = set(runs[first]["off"].index)
     if not (off & set(runs[first]["aligned"].index) or off & set(runs[first]["conflicting"].index)):
         raise InputError(
-            "tables", expected="to share images seen both with and without the cue", got="none",
+            "tables",
+            expected="to share images seen both with and without the cue",
+            got="none",
             hint="Use the id of the clean image for its planted copies too.",
-        )  # fmt: skip
+        )
     return runs

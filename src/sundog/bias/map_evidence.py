@@ -111,10 +111,12 @@ def weigh_maps(
             lift = mass[run] / part.loc[common, "area"].to_numpy(float)
             masses.append(
                 MapMass(
-                    method, run, mean_interval(mass[run], level=1 - alpha),
+                    method,
+                    run,
+                    mean_interval(mass[run], level=1 - alpha),
                     mean_interval(lift, level=1 - alpha),
                 )
-            )  # fmt: skip
+            )
         for first, second in combinations(judged.runs, 2):
             gap = mass[first] - mass[second]
             p = float(sign_flip_p_values(gap[:, None], seed=seed)[0])
@@ -147,8 +149,11 @@ def _favoured(
 def _checked(run: str, table: pd.DataFrame, judged: Judged, notes: list[str]) -> pd.DataFrame:
     missing = [name for name in ("id", "mass", "area", "prediction") if name not in table]
     if missing:
-        raise InputError(f"maps_mass of {run!r}", expected="columns id, mass, area, prediction",
-                         got=f"no {missing}")  # fmt: skip
+        raise InputError(
+            f"maps_mass of {run!r}",
+            expected="columns id, mass, area, prediction",
+            got=f"no {missing}",
+        )
     frame = table.reset_index(drop=True).assign(id=table["id"].astype(str).to_numpy())
     if "method" not in frame:
         frame["method"] = "maps"
@@ -159,12 +164,16 @@ def _checked(run: str, table: pd.DataFrame, judged: Judged, notes: list[str]) ->
     mass, area = frame["mass"].to_numpy(float), frame["area"].to_numpy(float)
     if not (((mass >= -1e-9) & (mass <= 1 + 1e-6)).all() and ((area > 0) & (area <= 1)).all()):
         raise InputError(
-            f"maps_mass of {run!r}", expected="mass in [0, 1] and area in (0, 1]",
+            f"maps_mass of {run!r}",
+            expected="mass in [0, 1] and area in (0, 1]",
             got="values outside",
-        )  # fmt: skip
+        )
     if frame.duplicated(["method", "id"]).any():
-        raise InputError(f"maps_mass of {run!r}", expected="one row per image and method",
-                         got="ids more than once")  # fmt: skip
+        raise InputError(
+            f"maps_mass of {run!r}",
+            expected="one row per image and method",
+            got="ids more than once",
+        )
     parts = judged.runs[run]
     known = {
         name: parts[name]["prediction"].reindex(frame["id"]).to_numpy(float)
@@ -178,10 +187,11 @@ def _checked(run: str, table: pd.DataFrame, judged: Judged, notes: list[str]) ->
     share = differ / checked if checked else math.nan
     if share > MOST_MISMATCH:
         raise InputError(
-            f"maps of {run!r}", expected="maps of the model whose predictions are in its table",
+            f"maps of {run!r}",
+            expected="maps of the model whose predictions are in its table",
             got=f"another prediction for {differ} of {checked} images",
             hint="Was the checkpoint loaded before explaining?",
-        )  # fmt: skip
+        )
     if np.isnan(share):
         notes.append(f"{run}: its maps could not be checked against its predictions.")
     elif differ:

@@ -60,9 +60,13 @@ def sentence(
         both = "Both models rely" if len(runs) == 2 else f"All {len(runs)} models rely"
         parts = [f"{_guilty(run, sure, smallest)}" for run in by["relies"]]
         if decision == "all":
-            return f"{both} on the cue: " + "; ".join(
-                f"{_name(run)} {text}" for run, text in zip(by["relies"], parts, strict=True)
-            ) + "."  # fmt: skip
+            return (
+                f"{both} on the cue: "
+                + "; ".join(
+                    f"{_name(run)} {text}" for run, text in zip(by["relies"], parts, strict=True)
+                )
+                + "."
+            )
         text = "; ".join(
             f"the model {_name(run)} relies on the cue: it {part}"
             for run, part in zip(by["relies"], parts, strict=True)
@@ -100,9 +104,12 @@ def _guilty(run: Reliance, sure: str, smallest: float) -> str:
         parts.append(
             f"follows a cue of another class in {_share(_first(pull))} of {pull.difference.n:,} "
             f"images, against {_share(_second(pull))} of the same images without the cue"
-            + ("" if parts else f" ({_signed(pull.difference)} points, {sure} "
-               f"{_range(pull.difference)})")
-        )  # fmt: skip
+            + (
+                ""
+                if parts
+                else f" ({_signed(pull.difference)} points, {sure} {_range(pull.difference)})"
+            )
+        )
     return " and ".join(parts)
 
 

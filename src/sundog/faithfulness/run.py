@@ -117,9 +117,15 @@ def evaluate_faithfulness(
     why the fill matters; paired tests with Holm's correction are ours.
     """
     plan = make_plan(
-        metrics=metrics, steps=steps, spacing=spacing, fills=fills, output=output,
-        has_masks=masks is not None, controls=controls, seed=seed,
-    )  # fmt: skip
+        metrics=metrics,
+        steps=steps,
+        spacing=spacing,
+        fills=fills,
+        output=output,
+        has_masks=masks is not None,
+        controls=controls,
+        seed=seed,
+    )
     classifier.require_eval()
     everyone = _with_controls(explainers, plan)
     runner = _Runner(classifier, plan, masks or {}, everyone, folder, budget)
@@ -139,9 +145,11 @@ def _with_controls(explainers: Mapping[str, Explainer], plan: Plan) -> dict[str,
     taken = sorted(set(explainers) & set(CONTROLS))
     if taken:
         raise InputError(
-            "An explainer's name", expected="not a control's", got=repr(taken[0]),
+            "An explainer's name",
+            expected="not a control's",
+            got=repr(taken[0]),
             hint=f"Controls: {', '.join(CONTROLS)}.",
-        )  # fmt: skip
+        )
     if not explainers and not plan.controls:
         raise InputError("explainers", expected="at least one", got="none")
 
@@ -229,9 +237,13 @@ class _Runner:
         substrates: dict[str, Substrate] = {}
         for fill in self.plan.fills:
             substrates[fill] = make_substrate(
-                self.classifier, images, fill, seed=self.plan.seed, rows=rows,
+                self.classifier,
+                images,
+                fill,
+                seed=self.plan.seed,
+                rows=rows,
                 constant=self._constants.get((fill, size)),
-            )  # fmt: skip
+            )
             if fill in CONSTANT_FILLS:
                 self._constants[fill, size] = substrates[fill].logits[:1]
         logits = self.classifier.predict(images, batch_size=rows)
@@ -273,17 +285,25 @@ class _Runner:
         for spec in self.plan.curves:
             with count_passes(self.classifier) as cost:
                 curves = perturbation_curves(
-                    self.classifier, shared.images, maps, spec=spec,
-                    clean_logits=shared.logits, substrate=shared.substrates[spec.fill],
+                    self.classifier,
+                    shared.images,
+                    maps,
+                    spec=spec,
+                    clean_logits=shared.logits,
+                    substrate=shared.substrates[spec.fill],
                     rows=shared.rows,
-                )  # fmt: skip
+                )
             areas = {"linear": curves.area}
             if spec.spacing == "log":
                 areas["log"] = curves.log_area
             found += [
                 {
-                    "metric": spec.kind, "fill": spec.fill, "spacing": spec.spacing,
-                    "steps": spec.steps, "axis": axis, "value": area,
+                    "metric": spec.kind,
+                    "fill": spec.fill,
+                    "spacing": spec.spacing,
+                    "steps": spec.steps,
+                    "axis": axis,
+                    "value": area,
                     "reason": curves.reasons,
                     "score_seconds": cost.seconds / len(maps),
                     "score_forwards": curves.forwards,
@@ -291,7 +311,7 @@ class _Runner:
                     "curve": curves.values.tolist(),
                 }
                 for axis, area in areas.items()
-            ]  # fmt: skip
+            ]
         for metric in self.plan.localisation:
             found.append(self._localise(metric, shared, maps))
         return found
@@ -307,11 +327,18 @@ class _Runner:
                 for k, reason in zip(known, result.reasons, strict=True):
                     reasons[k] = reason
         return {
-            "metric": metric, "fill": "", "spacing": "", "steps": 0, "axis": "",
-            "value": values, "reason": reasons,
-            "score_seconds": cost.seconds / len(maps), "score_forwards": 0.0,
-            "x": [[]] * len(maps), "curve": [[]] * len(maps),
-        }  # fmt: skip
+            "metric": metric,
+            "fill": "",
+            "spacing": "",
+            "steps": 0,
+            "axis": "",
+            "value": values,
+            "reason": reasons,
+            "score_seconds": cost.seconds / len(maps),
+            "score_forwards": 0.0,
+            "x": [[]] * len(maps),
+            "curve": [[]] * len(maps),
+        }
 
     def collect(self, methods: set[str], *, level: float, permutations: int) -> FaithfulnessTable:
         """Return the table of the images that this call has seen."""

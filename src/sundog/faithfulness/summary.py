@@ -21,9 +21,21 @@ from sundog.faithfulness.agreement import GROUP
 from sundog.faithfulness.metrics import METRICS
 
 COMPARISON_COLUMNS = [
-    *GROUP, "kind", "a", "b", "n", "difference", "low", "high", "p_value", "p_holm",
-    "p_wilcoxon", "wins", "losses", "better",
-]  # fmt: skip
+    *GROUP,
+    "kind",
+    "a",
+    "b",
+    "n",
+    "difference",
+    "low",
+    "high",
+    "p_value",
+    "p_holm",
+    "p_wilcoxon",
+    "wins",
+    "losses",
+    "better",
+]
 
 
 def summarise(scores: pd.DataFrame, *, level: float = 0.95) -> pd.DataFrame:
@@ -155,9 +167,12 @@ def _differences(
 
 
 def mean_curves(
-    scores: pd.DataFrame, curves: pd.Series[Any], x: pd.Series[Any],
-    *, level: float = 0.95,
-) -> pd.DataFrame:  # fmt: skip
+    scores: pd.DataFrame,
+    curves: pd.Series[Any],
+    x: pd.Series[Any],
+    *,
+    level: float = 0.95,
+) -> pd.DataFrame:
     """Return the mean curve of each method with pointwise intervals.
 
     Args:
@@ -179,9 +194,31 @@ def mean_curves(
         for point, (place, column) in enumerate(zip(places, heights.T, strict=True)):
             estimate = mean_interval(column, level=level)
             rows.append(
-                (metric, fill, spacing, method, bool(part["control"].iloc[0]), point,
-                 place, estimate.value, estimate.low, estimate.high, estimate.n)
-            )  # fmt: skip
-    columns = ["metric", "fill", "spacing", "method", "control", "point",
-               "x", "mean", "low", "high", "n"]  # fmt: skip
+                (
+                    metric,
+                    fill,
+                    spacing,
+                    method,
+                    bool(part["control"].iloc[0]),
+                    point,
+                    place,
+                    estimate.value,
+                    estimate.low,
+                    estimate.high,
+                    estimate.n,
+                )
+            )
+    columns = [
+        "metric",
+        "fill",
+        "spacing",
+        "method",
+        "control",
+        "point",
+        "x",
+        "mean",
+        "low",
+        "high",
+        "n",
+    ]
     return pd.DataFrame(rows, columns=columns)
