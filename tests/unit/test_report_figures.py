@@ -55,26 +55,37 @@ def pictures_of_all_kinds():
     masks = np.zeros((N, 40, 40), bool)
     masks[:, 5:9, 5:9] = True
     views = [
-        ModelView(name, PREDICTED["predictions"], PREDICTED["probabilities"],
-                  dict.fromkeys(METHODS[:2], MAPS))
+        ModelView(
+            name,
+            PREDICTED["predictions"],
+            PREDICTED["probabilities"],
+            dict.fromkeys(METHODS[:2], MAPS),
+        )
         for name in ("biased", "unbiased model with an endless run id of 2026-11-21 seed 5807")
-    ]  # fmt: skip
+    ]
     return {
         "image_grid": image_grid(IMAGES, **PREDICTED, title="A title " * 12, columns=3),
         "method_grid": method_grid(
-            IMAGES, dict.fromkeys(METHODS, MAPS), **PREDICTED, curves=curves,
-            controls=("random",), title="Maps",
+            IMAGES,
+            dict.fromkeys(METHODS, MAPS),
+            **PREDICTED,
+            curves=curves,
+            controls=("random",),
+            title="Maps",
         ),
         "compare_grid": compare_grid(
-            IMAGES, views, class_names=NAMES, labels=PREDICTED["labels"],
-            cue_class=np.array([-1, 0, 1, 2, 3]), masks=masks, title="Two models",
+            IMAGES,
+            views,
+            class_names=NAMES,
+            labels=PREDICTED["labels"],
+            cue_class=np.array([-1, 0, 1, 2, 3]),
+            masks=masks,
+            title="Two models",
         ),
         "bars": [bar_figure(scores(), reference=0.4, reference_name="chance", title="Bars")],
         "forest": [forest_figure(gaps(), left_means="A better", right_means="B better")],
-        "curves": [
-            curve_figure({k: Curve(np.linspace(0, 1, 6), v[0]) for k, v in curves.items()})
-        ],
-    }  # fmt: skip
+        "curves": [curve_figure({k: Curve(np.linspace(0, 1, 6), v[0]) for k, v in curves.items()})],
+    }
 
 
 def scores():
@@ -87,7 +98,7 @@ def scores():
             "control": [False, False, True],
             "n": [1600, 1600, 1600],
         }
-    )  # fmt: skip
+    )
 
 
 def gaps():
@@ -175,8 +186,12 @@ def test_captions_by_hand():
     assert [c.mark for c in found] == ["✓ ", "✓ ", "✗ ", "✓ ", "✗ "]
     assert [c.colour for c in found] == [RIGHT, RIGHT, WRONG, RIGHT, WRONG]
     assert [c.probability for c in found] == [
-        "100\u00a0%", "100\u00a0%", "50\u00a0%", "0.4\u00a0%", "25\u00a0%",
-    ]  # fmt: skip
+        "100\u00a0%",
+        "100\u00a0%",
+        "50\u00a0%",
+        "0.4\u00a0%",
+        "25\u00a0%",
+    ]
     assert (found[2].label, found[2].prediction) == (NAMES[3], NAMES[2])
     unknown = captions(**{**PREDICTED, "labels": np.array([-1, 1, 3, 3, 4])})[0]
     assert (unknown.label, unknown.mark, unknown.colour) == (None, "", UNKNOWN)
@@ -209,18 +224,26 @@ def test_method_grid_legend_holds_the_areas_best_first():
     assert legend[:2] == ["0.250  fast", "0.750  slow"]
     assert len(legend) == 2 * N
     page = method_grid(
-        IMAGES, {"slow": MAPS, "fast": MAPS}, **PREDICTED, curves=curves, fractions=x,
+        IMAGES,
+        {"slow": MAPS, "fast": MAPS},
+        **PREDICTED,
+        curves=curves,
+        fractions=x,
         lower_is_better=False,
-    )[0]  # fmt: skip
+    )[0]
     assert next(t for t in words(page) if t.startswith("0.")) == "0.750  slow"
 
 
 def test_method_grid_draws_the_curves_and_splits_methods_over_pages():
     curves = {name: np.full((N, 4), i / 10) for i, name in enumerate("abcdefghi")}
     pages = method_grid(
-        IMAGES, dict.fromkeys(curves, MAPS), **PREDICTED, curves=curves, rows_per_page=3,
+        IMAGES,
+        dict.fromkeys(curves, MAPS),
+        **PREDICTED,
+        curves=curves,
+        rows_per_page=3,
         methods_per_page=5,
-    )  # fmt: skip
+    )
     assert len(pages) == 4
     lines = [axes.lines for axes in pages[0].axes if len(axes.lines) == 5]
     assert len(lines) == 3
@@ -335,7 +358,7 @@ def test_save(tmp_path):
         (lambda: compare_grid(IMAGES, [], class_names=NAMES), "two to four"),
         (lambda: Sheet(300, 2), "at most 20"),
     ],
-)  # fmt: skip
+)
 def test_bad_input_is_refused_in_plain_words(call, message):
     with pytest.raises(InputError, match=message):
         call()

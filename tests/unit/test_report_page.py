@@ -57,7 +57,7 @@ def page(pictures=(), title="Which model?"):
             "n": [100, 100, 100],
             "loss": [0.25, np.nan, 2.0],
         }
-    )  # fmt: skip
+    )
     table = Table(
         frame,
         f"Accuracy {EVIL}",
@@ -136,8 +136,10 @@ def contrast(first, second):
 
 def test_contrast_in_light_dark_and_print():
     css = resources.files("sundog.report").joinpath("templates/page.css").read_text("utf-8")
-    blocks = [dict(re.findall(r"--([\w-]+):\s*(#[0-9a-f]{6})", block))
-              for block in re.findall(r":root \{(.*?)\}", css, re.DOTALL)]  # fmt: skip
+    blocks = [
+        dict(re.findall(r"--([\w-]+):\s*(#[0-9a-f]{6})", block))
+        for block in re.findall(r":root \{(.*?)\}", css, re.DOTALL)
+    ]
     assert len(blocks) == 3
     for colours in blocks:
         for text in ("ink", "soft", "link"):
@@ -227,10 +229,13 @@ def test_numbers(value, options, text):
 def test_cells_of_every_kind():
     frame = pd.DataFrame(
         {
-            "name": ["x"], "yes": [True], "none": [None], "text": [1.5],
+            "name": ["x"],
+            "yes": [True],
+            "none": [None],
+            "text": [1.5],
             "alone": [Estimate(0.5, float("nan"), float("nan"), 1, 0.95, "t")],
         }
-    )  # fmt: skip
+    )
     row = show(Table(frame, "c", {"text": Column(format="text")})).rows[0]
     assert [cell.text for cell in row] == ["x", "yes", "–", "1.5", "0.5"]
     assert row[4].interval == ""

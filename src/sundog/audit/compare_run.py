@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from sundog.audit.subject import Subject
+from sundog.audit.subject import Subject, spread
 from sundog.bias.compare import Comparison, compare_models
 from sundog.core.errors import InputError
 from sundog.core.files import write_json
@@ -82,8 +83,8 @@ def compare_runs(
     """Predict every image three ways with every classifier, explain some, and decide.
 
     Each image is seen without the cue, with the cue of its own class and with the cue of another
-    class, by all classifiers. Predictions decide; maps (of the first ``map_images`` images with
-    their own cue) are shown beside, with the share of relevance that falls on the cue.
+    class, by all classifiers. Predictions decide; maps (of ``map_images`` images spread over the
+    set, with their own cue) are shown beside, with the share of relevance that falls on the cue.
 
     Args:
         subjects: run id -> classifier with the same images, classes and size.
@@ -183,26 +184,27 @@ def _run_batches(
 ) -> dict[str, Any]:
     """Fill the tables batch by batch; return what the figure of examples needs."""
     total = -(-len(first.image_set) // first.batch_size)
+    explained = spread(len(first.image_set), map_images)
+    drawn = explained[spread(len(explained), shown)]
     examples: list[dict[str, Any]] = []
-    explained = 0
     for number, batch in enumerate(
         track(first.batches(), description="comparing", total=total, visible=progress)
     ):
         key = f"{number:06d}"
-        draw = max(0, min(shown, map_images) - sum(len(e["labels"]) for e in examples))
-        take = max(0, min(len(batch), map_images - explained))
-        explained += take
+        take = np.flatnonzero(np.isin(batch.indices.numpy(), explained))
+        draw = np.flatnonzero(np.isin(batch.indices.numpy()[take], drawn))
         missing = folder.part("predictions", key) is None
-        if not missing and not draw and (not take or folder.part("maps", key) is not None):
+        known = not len(take) or folder.part("maps", key) is not None
+        if not missing and not len(draw) and known:
             continue
         views = _Shown.plant(batch, cue)
         if missing:
             folder.append("predictions", key, _predict(subjects, batch, views))
-        if take:
-            frames, drawn = _explain(subjects, methods, batch, views, take=take, draw=draw)
+        if len(take) and (len(draw) or not known):
+            frames, example = _explain(subjects, methods, batch, views, take=take, draw=draw)
             folder.append("maps", key, frames)
-            if draw:
-                examples.append(drawn)
+            if len(draw):
+                examples.append(example)
     return _join(examples, list(subjects)) if examples else {}
 
 
@@ -237,11 +239,12 @@ def _explain(
     batch: Batch,
     views: _Shown,
     *,
-    take: int,
-    draw: int,
+    take: NDArray[np.int64],
+    draw: NDArray[np.int64],
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Explain the first ``take`` images with their own cue: mass on the cue, maps to draw."""
-    images, masks = views.images["aligned"][:take], views.masks[:take]
+    """Explain the images ``take`` of a batch with their own cue: mass on the cue, maps to draw."""
+    chosen = torch.from_numpy(take).to(batch.images.device)
+    images, masks = views.images["aligned"][chosen], views.masks[chosen]
     area = masks.float().mean(dim=(1, 2)).cpu().numpy()
     frames, drawn = [], {}
     for run, subject in subjects.items():
@@ -254,7 +257,7 @@ def _explain(
                 pd.DataFrame(
                     {
                         "run_id": run,
-                        "id": np.array(batch.ids[:take])[keep],
+                        "id": np.array(batch.ids)[take][keep],
                         "method": label,
                         "mass": mass.values[keep],
                         "area": area[keep],
@@ -263,15 +266,15 @@ def _explain(
                 )
             )
         drawn[run] = {
-            "predictions": prediction[:draw].cpu().numpy(),
-            "probabilities": probability[:draw].cpu().numpy(),
-            "maps": {name: r.maps[:draw].float().cpu().numpy() for name, r in found.items()},
+            "predictions": prediction.cpu().numpy()[draw],
+            "probabilities": probability.cpu().numpy()[draw],
+            "maps": {name: r.maps.float().cpu().numpy()[draw] for name, r in found.items()},
         }
     return pd.concat(frames, ignore_index=True), {
-        "images": images[:draw].permute(0, 2, 3, 1).cpu().numpy(),
-        "masks": masks[:draw].cpu().numpy(),
-        "labels": batch.labels[:take][:draw].cpu().numpy(),
-        "cue_class": views.cue_class["aligned"][:take][:draw].cpu().numpy(),
+        "images": images.permute(0, 2, 3, 1).cpu().numpy()[draw],
+        "masks": masks.cpu().numpy()[draw],
+        "labels": batch.labels[chosen].cpu().numpy()[draw],
+        "cue_class": views.cue_class["aligned"][chosen].cpu().numpy()[draw],
         "views": drawn,
     }
 

@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from sundog.audit.subject import Subject
+from sundog.audit.subject import Subject, spread
 from sundog.core.errors import RunFolderError
 from sundog.core.files import write_bytes
 from sundog.core.progress import track
 from sundog.core.run_folder import RunFolder
+from sundog.data.image_set import Batch
 from sundog.explain.attribute import attribute_many
 from sundog.explain.objective import OutputKind
 from sundog.explain.plan import make_plan
@@ -104,51 +106,28 @@ def explain_images(
         out_dir, kind="explain", arguments=arguments, seeds={"seed": seed}, **subject.fingerprints()
     ) as folder:
         total = -(-len(subject.image_set) // subject.batch_size)
-        pictures: list[Tensor] = []
+        drawn = spread(len(subject.image_set), shown)
+        examples: list[dict[str, Tensor]] = []
         for number, batch in enumerate(
             track(subject.batches(), description="explaining", total=total, visible=progress)
         ):
-            kept = shown - sum(len(p) for p in pictures)
-            pictures.append(batch.images[: max(0, kept)].cpu())
             key = f"{number:06d}"
-            if folder.part("predictions", key) is not None and _maps_path(folder, key).exists():
-                continue
-            found = attribute_many(
-                subject.classifier, batch.images, methods, target=target, output=output
-            )
-            first = next(iter(found.values()))
-            tensors = {name: result.maps.cpu().contiguous() for name, result in found.items()}
-            write_bytes(_maps_path(folder, key), save(tensors))
-            if kept > 0:
-                folder.append(
-                    "curves",
-                    key,
-                    _curves(subject, batch.images[:kept], tensors, curve_steps, batch.ids),
-                )
-            folder.append("costs", key, _costs(found, len(batch)))
-            probabilities = first.logits.softmax(1)
-            predicted = first.logits.argmax(1)
-            folder.append(
-                "predictions",
-                key,
-                pd.DataFrame(
-                    {
-                        "id": batch.ids,
-                        "source": [subject.image_set.sources[i] for i in batch.indices.tolist()],
-                        "label": batch.labels.tolist(),
-                        "prediction": predicted.tolist(),
-                        "probability": probabilities.gather(1, predicted[:, None])[:, 0].tolist(),
-                        "explained": predicted.tolist()
-                        if first.target is None
-                        else first.target.tolist(),
-                    }
-                ),
-            )
+            if folder.part("predictions", key) is None or not _maps_path(folder, key).exists():
+                _explain_batch(folder, key, subject, batch, methods, target=target, output=output)
+            chosen = np.flatnonzero(np.isin(batch.indices.numpy(), drawn))
+            if len(chosen):
+                maps = {k: v[chosen] for k, v in load_file(_maps_path(folder, key)).items()}
+                images = batch.images[chosen]
+                examples.append({**maps, "": images.cpu()})
+                if folder.part("curves", key) is None:
+                    ids = [batch.ids[i] for i in chosen]
+                    folder.append("curves", key, _curves(subject, images, maps, curve_steps, ids))
         predictions = folder.table("predictions")
         costs = _mean_costs(folder.table("costs"))
         folder.write_result("predictions", predictions)
         folder.write_result("costs", costs)
-        content = _page(folder, subject, torch.cat(pictures), predictions, costs, palette, command)
+        joined = {name: torch.cat([e[name] for e in examples]) for name in examples[0]}
+        content = _page(folder, subject, joined, drawn, predictions, costs, palette, command)
         page = write_page(content, folder.path / "index.html")
         folder.finish()
     return ExplainRun(
@@ -160,6 +139,38 @@ def explain_images(
         predictions=predictions,
         costs=costs,
     )
+
+
+def _explain_batch(
+    folder: RunFolder,
+    key: str,
+    subject: Subject,
+    batch: Batch,
+    methods: Methods,
+    *,
+    target: int | None,
+    output: OutputKind | None,
+) -> None:
+    """Write the maps, the cost and (last) the predictions of one batch."""
+    found = attribute_many(subject.classifier, batch.images, methods, target=target, output=output)
+    first = next(iter(found.values()))
+    tensors = {name: result.maps.cpu().contiguous() for name, result in found.items()}
+    write_bytes(_maps_path(folder, key), save(tensors))
+    folder.append("costs", key, _costs(found, len(batch)))
+    probability, predicted = first.logits.softmax(1).max(dim=1)
+    explained = predicted if first.target is None else first.target
+    frame = pd.DataFrame(
+        {
+            "position": batch.indices.tolist(),
+            "id": batch.ids,
+            "source": [subject.image_set.sources[i] for i in batch.indices.tolist()],
+            "label": batch.labels.tolist(),
+            "prediction": predicted.tolist(),
+            "probability": probability.tolist(),
+            "explained": explained.tolist(),
+        }
+    )
+    folder.append("predictions", key, frame)
 
 
 def read_maps(path: str | Path) -> Iterator[dict[str, Tensor]]:
@@ -235,29 +246,23 @@ def _mean_costs(costs: pd.DataFrame) -> pd.DataFrame:
 def _page(
     folder: RunFolder,
     subject: Subject,
-    pictures: Tensor,
+    examples: Mapping[str, Tensor],
+    drawn: NDArray[np.int64],
     predictions: pd.DataFrame,
     costs: pd.DataFrame,
     palette: str,
     command: str,
 ) -> Page:
-    count = len(pictures)
-    maps: dict[str, list[np.ndarray[Any, Any]]] = {}
-    for part in read_maps(folder.path):
-        for name, values in part.items():
-            maps.setdefault(name, []).extend(values.float().numpy())
-        if all(len(values) >= count for values in maps.values()):
-            break
+    count = len(examples[""])
     table = folder.table("curves")
     order = list(costs["method"])
     curves = {
-        name: np.array(table.loc[table["method"] == name, "values"].tolist())[:count]
-        for name in order
+        name: np.array(table.loc[table["method"] == name, "values"].tolist()) for name in order
     }
-    head = predictions.head(count)
+    head = predictions[predictions["position"].isin(drawn)]
     figures = method_grid(
-        pictures.permute(0, 2, 3, 1).numpy(),
-        {name: np.array(maps[name][:count]) for name in order},
+        examples[""].permute(0, 2, 3, 1).numpy(),
+        {name: examples[name].float().numpy() for name in order},
         predictions=head["prediction"].to_numpy(),
         probabilities=head["probability"].to_numpy(),
         class_names=subject.class_names,
@@ -288,7 +293,8 @@ def _page(
                 pictures=[
                     Picture(
                         source=figure,
-                        caption=f"Page {number} of {len(figures)}; the first {count} images.",
+                        caption=f"Page {number} of {len(figures)}: {count} images spread over "
+                        f"the {len(predictions)}.",
                         alt="Rows of photographs with one heat map per method and deletion curves.",
                     )
                     for number, figure in enumerate(figures, start=1)

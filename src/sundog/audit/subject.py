@@ -95,6 +95,16 @@ class Subject:
         }
 
 
+def spread(total: int, count: int) -> Int64[np.ndarray, "chosen"]:
+    """Return at most ``count`` positions spread evenly over ``0..total - 1``, in order.
+
+    Image sets are often sorted by class: the first images would all be of one.
+    """
+    if count <= 0 or total <= 0:
+        return np.zeros(0, dtype=np.int64)
+    return np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(np.int64))
+
+
 def make_subject(
     image_set: ImageSet,
     classifier: Classifier,

@@ -22,7 +22,7 @@ def bar_figure(
     table: pd.DataFrame,
     *,
     score: str = "mean deletion score",
-    lower_is_better: bool = True,
+    lower_is_better: bool | None = True,
     reference: float | None = None,
     reference_name: str = "",
     title: str = "",
@@ -36,7 +36,8 @@ def bar_figure(
             the standard deviation of the images); optional ``control`` (bool: a row that knows
             nothing of the classifier) and ``n``. At most 50 rows.
         score: what the bars are.
-        lower_is_better: the direction, written in the axis label; sorts the bars.
+        lower_is_better: the direction, written in the axis label; sorts the bars. None: neither is
+            better, largest first.
         reference: a value to mark with a dotted line, for instance chance.
         reference_name: its name.
         title: one line at the top.
@@ -50,17 +51,21 @@ def bar_figure(
         InputError: a column is missing, a value is not finite, or ``low <= mean <= high`` fails.
     """
     rows = _checked(table, ["method", "mean", "low", "high"])
-    rows = rows.sort_values("mean", ascending=lower_is_better, kind="stable")
+    rows = rows.sort_values("mean", ascending=bool(lower_is_better), kind="stable")
     control = rows["control"].to_numpy(bool) if "control" in rows else np.zeros(len(rows), bool)
     with style():
         sheet, axes = _open(rows["method"].tolist(), title=title, values=1.6)
         for place, (row, is_control) in enumerate(zip(rows.itertuples(), control, strict=True)):
             mean, low, high = float(row.mean), float(row.low), float(row.high)  # type: ignore[arg-type]
             axes.barh(
-                place, mean, height=0.66, color="#eef0f2" if is_control else "#7fb2d9",
-                edgecolor=MUTED if is_control else COLOURS[0], linewidth=0.8,
+                place,
+                mean,
+                height=0.66,
+                color="#eef0f2" if is_control else "#7fb2d9",
+                edgecolor=MUTED if is_control else COLOURS[0],
+                linewidth=0.8,
                 hatch="/////" if is_control else None,
-            )  # fmt: skip
+            )
             _whisker(axes, place, low, high, colour=INK)
             _value(axes, place, f"{mean:.{digits}f}", f"[{low:.{digits}f}, {high:.{digits}f}]")
         edge = [0.0, *rows["low"], *rows["high"], *([] if reference is None else [reference])]
@@ -69,8 +74,8 @@ def bar_figure(
         if reference is not None:
             axes.axvline(reference, color=INK, linewidth=1, linestyle=(0, (1.5, 1.5)))
             axes.text(reference, -0.62, reference_name, fontsize=8, ha="center", va="bottom")
-        better = "lower is better" if lower_is_better else "higher is better"
-        axes.set_xlabel(f"{score}  ({better})", fontsize=9)
+        directions = {True: "  (lower is better)", False: "  (higher is better)", None: ""}
+        axes.set_xlabel(f"{score}{directions[lower_is_better]}", fontsize=9)
         sheet.note(_note(rows, note, controls=bool(control.any())), lines=2)
     return sheet.figure
 
@@ -107,8 +112,13 @@ def forest_figure(
     rows = _checked(table, ["comparison", "difference", "low", "high"])
     with style():
         has_p = "p" in rows
-        sheet, axes = _open(rows["comparison"].tolist(), title=title, values=2.7 if has_p else 2.0,
-                            more=0.22, left=2.9)  # fmt: skip
+        sheet, axes = _open(
+            rows["comparison"].tolist(),
+            title=title,
+            values=2.7 if has_p else 2.0,
+            more=0.22,
+            left=2.9,
+        )
         reach = float(np.abs(rows[["low", "high"]].to_numpy(float)).max()) or 1.0
         axes.set_xlim(-1.1 * reach, 1.1 * reach)
         axes.axvline(0, color=INK, linewidth=0.9)
@@ -118,8 +128,15 @@ def forest_figure(
             colour = COLOURS[0] if clear else MUTED
             _whisker(axes, place, low, high, colour=colour, width=1.5)
             fill = colour if clear else "white"
-            axes.plot([value], [place], marker="o", markersize=6, color=colour,
-                      markerfacecolor=fill, markeredgewidth=1.3)  # fmt: skip
+            axes.plot(
+                [value],
+                [place],
+                marker="o",
+                markersize=6,
+                color=colour,
+                markerfacecolor=fill,
+                markeredgewidth=1.3,
+            )
             numbers = f"[{low:+.{digits}f}, {high:+.{digits}f}]".replace("-", "−")
             if has_p:
                 numbers += f"   {p_text(float(row['p']))}"
@@ -134,11 +151,21 @@ def forest_figure(
         ):
             if words:
                 text, size = sheet.fit(
-                    words, width=half - 0.1, size=8.5, before="◂ " if align == "left" else "",
+                    words,
+                    width=half - 0.1,
+                    size=8.5,
+                    before="◂ " if align == "left" else "",
                     after=" ▸" if align == "right" else "",
-                )  # fmt: skip
-                sheet.text(text, start * sheet.width, below, size=size, align=align, colour=MUTED,
-                           anchor="baseline")  # fmt: skip
+                )
+                sheet.text(
+                    text,
+                    start * sheet.width,
+                    below,
+                    size=size,
+                    align=align,
+                    colour=MUTED,
+                    anchor="baseline",
+                )
         sheet.note(_note(rows, note, controls=False), lines=2)
     return sheet.figure
 
@@ -195,8 +222,14 @@ def _open(
             text, size = sheet.fit(words, width=left - 0.3, size=7.5, lines=2, smallest=6)
         middle = head + body * (place + 0.65) / (len(names) + 0.3)
         one = "\n" not in text
-        sheet.text(text, left - 0.1, middle, size=size, align="right",
-                   anchor="center_baseline" if one else "center")  # fmt: skip
+        sheet.text(
+            text,
+            left - 0.1,
+            middle,
+            size=size,
+            align="right",
+            anchor="center_baseline" if one else "center",
+        )
     return sheet, axes
 
 

@@ -119,8 +119,13 @@ def compare_grid(
                 for column, method in enumerate(methods):
                     for which, model in enumerate(models):
                         left = grid_left + column * block + which * (cell + _GAP)
-                        over = blend(pictures[index], model.maps[method][index], palette=palette,
-                                     percentile=percentile, grey=grey)  # fmt: skip
+                        over = blend(
+                            pictures[index],
+                            model.maps[method][index],
+                            palette=palette,
+                            percentile=percentile,
+                            grey=grey,
+                        )
                         _outlined(sheet.picture(over, left, top, cell, cell), mask)
                         _prediction(sheet, words[which][index], left=left, top=top, cell=cell)
             sheet.key(meaning(palette))
@@ -145,9 +150,10 @@ def _checked(models: Sequence[ModelView], count: int) -> list[str]:
         check_count(f"predictions of {model.name}", len(model.predictions), count)
         if set(model.maps) != set(methods) or not methods:
             raise InputError(
-                "maps", expected="of the same methods for every model",
+                "maps",
+                expected="of the same methods for every model",
                 got=f"{sorted(methods)} and {sorted(model.maps)}",
-            )  # fmt: skip
+            )
         for method, values in model.maps.items():
             check_count(f"{method} maps of {model.name}", len(values), count)
     return methods
@@ -164,19 +170,39 @@ def _headers(
     block: float,
 ) -> None:
     """Write the method over its group with a rule, and the model over each column."""
-    sheet.text("image", _EDGE + _NAME + cell / 2, head - 0.08, size=9, colour=MUTED,
-               align="center", anchor="baseline")  # fmt: skip
+    sheet.text(
+        "image",
+        _EDGE + _NAME + cell / 2,
+        head - 0.08,
+        size=9,
+        colour=MUTED,
+        align="center",
+        anchor="baseline",
+    )
     for column, method in enumerate(methods):
         start = left + column * block
         group = block - _BLOCK - _GAP
         text, size = sheet.fit(method.replace("_", " "), width=group, size=10, bold=True)
-        sheet.text(text, start + group / 2, head - 0.5, size=size, bold=True, align="center",
-                   anchor="baseline")  # fmt: skip
+        sheet.text(
+            text,
+            start + group / 2,
+            head - 0.5,
+            size=size,
+            bold=True,
+            align="center",
+            anchor="baseline",
+        )
         sheet.line(start, head - 0.42, start + group, color=MUTED, linewidth=0.7)
         for which, model in enumerate(models):
             text, size = sheet.fit(model.name, width=cell, size=9, lines=2)
-            sheet.text(text, start + which * (cell + _GAP) + cell / 2, head - 0.08, size=size,
-                       align="center", anchor="baseline")  # fmt: skip
+            sheet.text(
+                text,
+                start + which * (cell + _GAP) + cell / 2,
+                head - 0.08,
+                size=size,
+                align="center",
+                anchor="baseline",
+            )
 
 
 def _row_name(sheet: Sheet, label: str | None, cue: str | None, *, top: float, cell: float) -> None:
@@ -194,11 +220,23 @@ def _row_name(sheet: Sheet, label: str | None, cue: str | None, *, top: float, c
 
 def _prediction(sheet: Sheet, caption: Caption, *, left: float, top: float, cell: float) -> None:
     text, size = sheet.fit(
-        caption.prediction, width=cell, size=8.5, bold=True, before=caption.mark,
+        caption.prediction,
+        width=cell,
+        size=8.5,
+        bold=True,
+        before=caption.mark,
         after=f"  {caption.probability}",
-    )  # fmt: skip
-    sheet.text(text, left + cell / 2, top + cell + 0.15, size=size, bold=True,
-               colour=caption.colour, align="center", anchor="baseline")  # fmt: skip
+    )
+    sheet.text(
+        text,
+        left + cell / 2,
+        top + cell + 0.15,
+        size=size,
+        bold=True,
+        colour=caption.colour,
+        align="center",
+        anchor="baseline",
+    )
 
 
 def _outlined(axes: Axes, mask: Mask | None) -> None:
@@ -209,6 +247,7 @@ def _outlined(axes: Axes, mask: Mask | None) -> None:
     height, width = mask.shape
     x = np.clip(np.arange(-1, width + 1), -0.4, width - 0.6)
     y = np.clip(np.arange(-1, height + 1), -0.4, height - 0.6)
-    drawn = axes.contour(x, y, region, levels=[0.5], colors="black", linewidths=1.0,
-                         linestyles="dashed")  # fmt: skip
+    drawn = axes.contour(
+        x, y, region, levels=[0.5], colors="black", linewidths=1.0, linestyles="dashed"
+    )
     drawn.set_path_effects([withStroke(linewidth=2.4, foreground="white"), Normal()])

@@ -226,7 +226,7 @@ def _mass_section(comparison: Compared) -> Section:
                 source=bar_figure(
                     bars,
                     score="lift of relevance on the cue",
-                    lower_is_better=False,
+                    lower_is_better=None,
                     reference=1.0,
                     reference_name="ignores the cue",
                     digits=2,

@@ -45,9 +45,10 @@ def area(x: NDArray[Any], y: NDArray[Any]) -> float:
     across, up = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     if across.ndim != 1 or across.shape != up.shape or len(across) < 2:
         raise InputError(
-            "curve", expected="x and y of one length, at least 2",
+            "curve",
+            expected="x and y of one length, at least 2",
             got=f"shapes {across.shape} and {up.shape}",
-        )  # fmt: skip
+        )
     if not (np.isfinite(across).all() and np.isfinite(up).all() and (np.diff(across) > 0).all()):
         raise InputError("curve", expected="finite, with rising x", got="other values")
     return float((np.diff(across) * (up[1:] + up[:-1]) / 2).sum())
@@ -136,16 +137,30 @@ def curve_figure(
         axes = sheet.axes(0.7, head, 4.3, body)
         for name, curve in curves.items():
             if curve.low is not None and curve.high is not None:
-                axes.fill_between(curve.x, np.clip(curve.low, 0, 1), np.clip(curve.high, 0, 1),
-                                  color=look[name]["color"], alpha=0.12, linewidth=0)  # fmt: skip
+                axes.fill_between(
+                    curve.x,
+                    np.clip(curve.low, 0, 1),
+                    np.clip(curve.high, 0, 1),
+                    color=look[name]["color"],
+                    alpha=0.12,
+                    linewidth=0,
+                )
             axes.plot(curve.x, curve.y, **look[name])
         dress(axes, x_label=x_label, y_label=y_label)
         direction = {True: " (lower is better)", False: " (higher is better)", None: ""}
-        sheet.text(f"area under the curve{direction[lower_is_better]}", 5.2, head, size=8,
-                   colour=MUTED)  # fmt: skip
+        sheet.text(
+            f"area under the curve{direction[lower_is_better]}", 5.2, head, size=8, colour=MUTED
+        )
         for place, name in enumerate(order):
-            legend_line(sheet, name.replace("_", " "), areas[name], look[name], left=5.2,
-                        top=head + 0.3 + row * place, width=2.3)  # fmt: skip
+            legend_line(
+                sheet,
+                name.replace("_", " "),
+                areas[name],
+                look[name],
+                left=5.2,
+                top=head + 0.3 + row * place,
+                width=2.3,
+            )
         sheet.note(note)
     return sheet.figure
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from sundog.core.statistics import Estimate
 from sundog.report.bars import bar_figure, forest_figure
 from sundog.report.curves import Curve, curve_figure
 from sundog.report.page import Page, Section
@@ -165,14 +166,11 @@ def _section(
         title=title,
         tables=[
             Table(
-                frame=part[
-                    ["method", "mean", "low", "high", "std", "n", "missing", "seconds", "forwards"]
-                ],
-                caption=f"{better.capitalize()} is better; low and high bound the mean (95 %).",
+                frame=_with_intervals(part),
+                caption=f"{better.capitalize()} is better; means with 95 % intervals over images.",
                 columns={
                     "mean": Column(better="higher" if higher else "lower"),
-                    "low": Column("low"),
-                    "high": Column("high"),
+                    "std": Column("standard deviation"),
                     "seconds": Column("seconds per map"),
                     "forwards": Column("passes per map", digits=1),
                 },
@@ -181,6 +179,17 @@ def _section(
         ],
         pictures=pictures,
     )
+
+
+def _with_intervals(part: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns of the page, the mean with its interval in one cell."""
+    means = [
+        Estimate(row["mean"], row["low"], row["high"], int(row["n"]), 0.95, "t")
+        for row in part.to_dict("records")
+    ]
+    shown = part[["method", "std", "n", "missing", "seconds", "forwards"]].copy()
+    shown.insert(1, "mean", pd.Series(means, index=part.index, dtype=object))
+    return shown
 
 
 def _forest(names: Mapping[str, str], pairs: pd.DataFrame, *, higher: bool) -> list[Picture]:

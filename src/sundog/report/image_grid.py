@@ -95,20 +95,40 @@ def image_grid(
                 caption = words[index]
                 if caption.label is not None:
                     text, points = sheet.fit(caption.label, width=cell, size=8.5)
-                    sheet.text(text, left + cell / 2, top + line - 0.06, size=points, colour=INK,
-                               align="center", anchor="baseline")  # fmt: skip
+                    sheet.text(
+                        text,
+                        left + cell / 2,
+                        top + line - 0.06,
+                        size=points,
+                        colour=INK,
+                        align="center",
+                        anchor="baseline",
+                    )
                 sheet.picture(pictures[index], left, top + line, cell, cell)
                 text, points = sheet.fit(
-                    caption.prediction, width=cell, size=8.5, bold=True,
-                    before=caption.mark, after=f"  {caption.probability}",
-                )  # fmt: skip
-                sheet.text(text, left + cell / 2, top + line + cell + 0.15, size=points,
-                           colour=caption.colour, bold=True, align="center",
-                           anchor="baseline")  # fmt: skip
+                    caption.prediction,
+                    width=cell,
+                    size=8.5,
+                    bold=True,
+                    before=caption.mark,
+                    after=f"  {caption.probability}",
+                )
+                sheet.text(
+                    text,
+                    left + cell / 2,
+                    top + line + cell + 0.15,
+                    size=points,
+                    colour=caption.colour,
+                    bold=True,
+                    align="center",
+                    anchor="baseline",
+                )
             known = labels is not None and bool((np.asarray(labels) != -1).any())
             sheet.note(
-                f"Above: label. Below: prediction; {KEY}." if known else
-                "Below each picture: prediction and its probability (no label).", lines=2
-            )  # fmt: skip
+                f"Above: label. Below: prediction; {KEY}."
+                if known
+                else "Below each picture: prediction and its probability (no label).",
+                lines=2,
+            )
             figures.append(sheet.figure)
     return figures

@@ -120,10 +120,15 @@ def method_grid(
                     _row_name(sheet, words[index], top=top, cell=cell)
                     row: list[Pixels] = [pictures[index]]
                     row += [
-                        blend(pictures[index], maps[name][index], palette=palette,
-                              percentile=percentile, grey=grey)
+                        blend(
+                            pictures[index],
+                            maps[name][index],
+                            palette=palette,
+                            percentile=percentile,
+                            grey=grey,
+                        )
                         for name in chosen
-                    ]  # fmt: skip
+                    ]
                     for column, pixels in enumerate(row):
                         left = _EDGE + _NAME + column * (cell + _GAP)
                         sheet.picture(pixels, left, top, cell, cell)
@@ -148,13 +153,21 @@ def method_grid(
                     text, size = sheet.fit(
                         "probability of the predicted class", width=plot, size=8.5, lines=2
                     )
-                    sheet.text(text, grid + 0.42 + plot / 2, head - 0.08, size=size,
-                               align="center", anchor="baseline")  # fmt: skip
+                    sheet.text(
+                        text,
+                        grid + 0.42 + plot / 2,
+                        head - 0.08,
+                        size=size,
+                        align="center",
+                        anchor="baseline",
+                    )
                     better = "lower" if lower_is_better else "higher"
                     text, size = sheet.fit(
-                        f"area under the curve ({better} is better)", width=key - 0.12, size=8.5,
+                        f"area under the curve ({better} is better)",
+                        width=key - 0.12,
+                        size=8.5,
                         lines=2,
-                    )  # fmt: skip
+                    )
                     sheet.text(text, grid + 0.54 + plot, head - 0.08, size=size, anchor="baseline")
                 sheet.key(meaning(palette))
                 sheet.note(note, lines=1)
@@ -184,9 +197,15 @@ def _headers(sheet: Sheet, names: Sequence[str], *, head: float, cell: float) ->
     for column, name in enumerate(["image", *names]):
         text, size = sheet.fit(name.replace("_", " "), width=cell, size=9, lines=2, bold=column > 0)
         sheet.text(
-            text, _EDGE + _NAME + column * (cell + _GAP) + cell / 2, head - 0.08, size=size,
-            bold=column > 0, align="center", anchor="baseline", colour=INK if column else MUTED,
-        )  # fmt: skip
+            text,
+            _EDGE + _NAME + column * (cell + _GAP) + cell / 2,
+            head - 0.08,
+            size=size,
+            bold=column > 0,
+            align="center",
+            anchor="baseline",
+            colour=INK if column else MUTED,
+        )
 
 
 def _row_name(sheet: Sheet, caption: Caption, *, top: float, cell: float) -> None:
@@ -197,9 +216,14 @@ def _row_name(sheet: Sheet, caption: Caption, *, top: float, cell: float) -> Non
         text, size = sheet.fit(caption.label, width=width, size=9, lines=2)
         sheet.text(text, _EDGE, middle - 0.08, size=size, anchor="bottom")
     text, size = sheet.fit(
-        caption.prediction, width=width, size=9, lines=3, bold=True, before=caption.mark,
+        caption.prediction,
+        width=width,
+        size=9,
+        lines=3,
+        bold=True,
+        before=caption.mark,
         after=f"  {caption.probability}",
-    )  # fmt: skip
+    )
     sheet.text(text, _EDGE, middle, size=size, colour=caption.colour, bold=True)
 
 
@@ -217,5 +241,13 @@ def _legend(
     order = sorted(areas, key=lambda name: areas[name] if lower_is_better else -areas[name])
     row = min(0.185, height / len(order))
     for place, name in enumerate(order):
-        legend_line(sheet, name.replace("_", " "), areas[name], look[name], left=left,
-                    top=top + place * row, width=width, size=min(8.0, row * 44))  # fmt: skip
+        legend_line(
+            sheet,
+            name.replace("_", " "),
+            areas[name],
+            look[name],
+            left=left,
+            top=top + place * row,
+            width=width,
+            size=min(8.0, row * 44),
+        )

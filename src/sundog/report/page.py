@@ -71,8 +71,11 @@ class Page:
 
 
 _WORDS = {
-    "alarm": "Bias found", "calm": "No bias found", "unsure": "Cannot tell", "plain": "Result",
-}  # fmt: skip
+    "alarm": "Bias found",
+    "calm": "No bias found",
+    "unsure": "Cannot tell",
+    "plain": "Result",
+}
 
 
 @cache
@@ -134,9 +137,11 @@ def render(page: Page, *, max_bytes: int = MAX_BYTES) -> str:
         if not any(pictures):
             break
     raise InputError(
-        "page", expected=f"at most {max_bytes:,} bytes", got=f"{size:,} bytes at the coarsest",
+        "page",
+        expected=f"at most {max_bytes:,} bytes",
+        got=f"{size:,} bytes at the coarsest",
         hint="Show fewer pictures or rows, or raise max_bytes.",
-    )  # fmt: skip
+    )
 
 
 def write_page(page: Page, path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) -> Path:

@@ -17,8 +17,14 @@ from sundog.report.arrays import as_pixels
 from sundog.report.save import figure_bytes
 
 LEVELS: tuple[tuple[float, int], ...] = (
-    (1.0, 86), (1.0, 72), (0.8, 72), (0.65, 66), (0.5, 60), (0.35, 55), (0.25, 50),
-)  # fmt: skip
+    (1.0, 86),
+    (1.0, 72),
+    (0.8, 72),
+    (0.65, 66),
+    (0.5, 60),
+    (0.35, 55),
+    (0.25, 50),
+)
 """(scale, quality) from fine to coarse; the first at which the whole page fits is taken."""
 
 

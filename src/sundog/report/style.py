@@ -26,9 +26,17 @@ UNKNOWN = "#0a5cad"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#56b4e9", "#1b1f24")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)))
 
-_FALLBACKS = ("Noto Sans", "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans Arabic",
-              "Noto Sans Devanagari", "WenQuanYi Zen Hei", "Hiragino Sans", "Microsoft YaHei",
-              "Arial Unicode MS")  # fmt: skip
+_FALLBACKS = (
+    "Noto Sans",
+    "Noto Sans CJK JP",
+    "Noto Sans CJK SC",
+    "Noto Sans Arabic",
+    "Noto Sans Devanagari",
+    "WenQuanYi Zen Hei",
+    "Hiragino Sans",
+    "Microsoft YaHei",
+    "Arial Unicode MS",
+)
 
 
 @cache
@@ -67,14 +75,31 @@ def drawable(text: str) -> str:
 def style() -> Iterator[None]:
     """Draw with the package's fonts and colours, whatever the user's matplotlib settings are."""
     settings: Any = {
-        "font.family": list(families()), "font.size": 9, "text.color": INK,
-        "text.parse_math": False, "text.usetex": False, "axes.unicode_minus": True,
-        "axes.edgecolor": MUTED, "axes.labelcolor": INK, "axes.facecolor": "white",
-        "axes.linewidth": 0.7, "axes.grid": False, "xtick.color": MUTED, "ytick.color": MUTED,
-        "xtick.labelcolor": INK, "ytick.labelcolor": INK, "figure.facecolor": "white",
-        "savefig.facecolor": "white", "image.interpolation": "antialiased", "hatch.linewidth": 0.6,
-        "svg.hashsalt": "sundog", "svg.fonttype": "path", "legend.frameon": False,
-        "lines.antialiased": True, "path.simplify": True, "figure.dpi": DPI,
-    }  # fmt: skip
+        "font.family": list(families()),
+        "font.size": 9,
+        "text.color": INK,
+        "text.parse_math": False,
+        "text.usetex": False,
+        "axes.unicode_minus": True,
+        "axes.edgecolor": MUTED,
+        "axes.labelcolor": INK,
+        "axes.facecolor": "white",
+        "axes.linewidth": 0.7,
+        "axes.grid": False,
+        "xtick.color": MUTED,
+        "ytick.color": MUTED,
+        "xtick.labelcolor": INK,
+        "ytick.labelcolor": INK,
+        "figure.facecolor": "white",
+        "savefig.facecolor": "white",
+        "image.interpolation": "antialiased",
+        "hatch.linewidth": 0.6,
+        "svg.hashsalt": "sundog",
+        "svg.fonttype": "path",
+        "legend.frameon": False,
+        "lines.antialiased": True,
+        "path.simplify": True,
+        "figure.dpi": DPI,
+    }
     with mpl.rc_context(settings):
         yield

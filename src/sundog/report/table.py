@@ -172,8 +172,10 @@ def _cell(value: Any, column: Column) -> Cell:
 
 
 def _mark(cells: list[Cell], values: list[Any], better: str, muted: Sequence[bool]) -> list[Cell]:
-    numbers = [float(v.value if isinstance(v, Estimate) else v) if _is_number(v) else math.nan
-               for v in values]  # fmt: skip
+    numbers = [
+        float(v.value if isinstance(v, Estimate) else v) if _is_number(v) else math.nan
+        for v in values
+    ]
     raced = [n for n, out in zip(numbers, muted, strict=True) if not out and not math.isnan(n)]
     if len(raced) < 2:
         return cells
