@@ -155,7 +155,7 @@ def make_cases(classifier: Classifier, images: Tensor, target: Tensor) -> list[C
         ),
         Case(
             "deep_lift_shap (4 references)",
-            lambda: deep_lift_shap(classifier, images, target, references=references),
+            lambda: deep_lift_shap(classifier, images, target, baseline=list(references)),
             {"captum": lambda: ca.DeepLiftShap(model).attribute(images, references, target=target)},
             None,
             "as above",

@@ -24,10 +24,9 @@ from sundog.explain.attribute import attribute_many
 from sundog.explain.objective import OutputKind
 from sundog.explain.plan import make_plan
 from sundog.faithfulness.deletion import deletion
+from sundog.report.explain_page import explain_page
 from sundog.report.figures import method_grid, save_figures
-from sundog.report.page import Page, Section, write_page
-from sundog.report.picture import Picture
-from sundog.report.table import Column, Table
+from sundog.report.page import Page, write_page
 
 SHOWN = 24
 """Images drawn in the figures; every image is in the tables and the maps."""
@@ -56,6 +55,22 @@ class ExplainRun:
     skipped: int
     predictions: pd.DataFrame
     costs: pd.DataFrame
+
+
+@dataclass(frozen=True, eq=False)
+class _Examples:
+    """The images that are drawn, with the maps of every method."""
+
+    images: Tensor
+    maps: Mapping[str, Tensor]
+
+    @classmethod
+    def join(cls, parts: Sequence[_Examples]) -> _Examples:
+        names = parts[0].maps
+        return cls(
+            images=torch.cat([part.images for part in parts]),
+            maps={name: torch.cat([part.maps[name] for part in parts]) for name in names},
+        )
 
 
 def explain_images(
@@ -107,7 +122,7 @@ def explain_images(
     ) as folder:
         total = -(-len(subject.image_set) // subject.batch_size)
         drawn = spread(len(subject.image_set), shown)
-        examples: list[dict[str, Tensor]] = []
+        examples: list[_Examples] = []
         for number, batch in enumerate(
             track(subject.batches(), description="explaining", total=total, visible=progress)
         ):
@@ -118,7 +133,7 @@ def explain_images(
             if len(chosen):
                 maps = {k: v[chosen] for k, v in load_file(_maps_path(folder, key)).items()}
                 images = batch.images[chosen]
-                examples.append({**maps, "": images.cpu()})
+                examples.append(_Examples(images.cpu(), maps))
                 if folder.part("curves", key) is None:
                     ids = [batch.ids[i] for i in chosen]
                     folder.append("curves", key, _curves(subject, images, maps, curve_steps, ids))
@@ -126,8 +141,29 @@ def explain_images(
         costs = _mean_costs(folder.table("costs"))
         folder.write_result("predictions", predictions)
         folder.write_result("costs", costs)
-        joined = {name: torch.cat([e[name] for e in examples]) for name in examples[0]}
-        content = _page(folder, subject, joined, drawn, predictions, costs, palette, command)
+        joined = _Examples.join(examples)
+        shown_rows = predictions[predictions["position"].isin(drawn)]
+        order = list(costs["method"])
+        figures = method_grid(
+            joined.images.permute(0, 2, 3, 1).numpy(),
+            {name: joined.maps[name].float().numpy() for name in order},
+            predictions=shown_rows["prediction"].to_numpy(),
+            probabilities=shown_rows["probability"].to_numpy(),
+            class_names=subject.class_names,
+            labels=shown_rows["label"].to_numpy(),
+            curves=_curves_by_method(folder.table("curves"), order),
+            palette=palette,
+            title=f"{subject.classifier.name}: where each method looks",
+        )
+        save_figures(figures, folder.path / "figures" / "methods.png")
+        content = explain_page(
+            figures,
+            predictions=predictions,
+            costs=costs,
+            classifier=subject.classifier.name,
+            facts=subject.facts(),
+            command=command,
+        )
         page = write_page(content, folder.path / "index.html")
         folder.finish()
     return ExplainRun(
@@ -243,83 +279,5 @@ def _mean_costs(costs: pd.DataFrame) -> pd.DataFrame:
     return sums.reset_index()
 
 
-def _page(
-    folder: RunFolder,
-    subject: Subject,
-    examples: Mapping[str, Tensor],
-    drawn: NDArray[np.int64],
-    predictions: pd.DataFrame,
-    costs: pd.DataFrame,
-    palette: str,
-    command: str,
-) -> Page:
-    count = len(examples[""])
-    table = folder.table("curves")
-    order = list(costs["method"])
-    curves = {
-        name: np.array(table.loc[table["method"] == name, "values"].tolist()) for name in order
-    }
-    head = predictions[predictions["position"].isin(drawn)]
-    figures = method_grid(
-        examples[""].permute(0, 2, 3, 1).numpy(),
-        {name: examples[name].float().numpy() for name in order},
-        predictions=head["prediction"].to_numpy(),
-        probabilities=head["probability"].to_numpy(),
-        class_names=subject.class_names,
-        labels=head["label"].to_numpy(),
-        curves=curves,
-        palette=palette,
-        title=f"{subject.classifier.name}: where each method looks",
-    )
-    save_figures(figures, folder.path / "figures" / "methods.png")
-    known = predictions[predictions["label"] >= 0]
-    right = int((known["label"] == known["prediction"]).sum())
-    headline = f"{len(predictions)} images explained with {len(order)} methods"
-    if len(known):
-        headline += f"; {right} of {len(known)} labelled images are classified correctly"
-    return Page(
-        title=f"Explanations of {subject.classifier.name}",
-        headline=headline + ".",
-        lead="A map shows where the classifier is sensitive, not why it is right. Maps propose; "
-        "sundog faithfulness says which method to trust here, sundog compare tests a cause.",
-        sections=[
-            Section(
-                title="Maps and deletion curves",
-                text=[
-                    "Red speaks for the explained class, blue against it (signed methods only). At "
-                    "the right: the probability of the predicted class while the pixels that a map "
-                    "ranks highest are blackened; a low area is a good map."
-                ],
-                pictures=[
-                    Picture(
-                        source=figure,
-                        caption=f"Page {number} of {len(figures)}: {count} images spread over "
-                        f"the {len(predictions)}.",
-                        alt="Rows of photographs with one heat map per method and deletion curves.",
-                    )
-                    for number, figure in enumerate(figures, start=1)
-                ],
-            ),
-            Section(
-                title="Cost",
-                tables=[
-                    Table(
-                        frame=costs,
-                        caption="Means per image. Methods that share a pass show that pass's cost.",
-                        columns={
-                            "seconds": Column("seconds per image"),
-                            "forwards": Column("forward passes", digits=1),
-                            "backwards": Column("backward passes", digits=1),
-                            "shared": Column("shares its pass with", format="text"),
-                        },
-                    )
-                ],
-            ),
-            Section(title="Images and classifier", facts=subject.facts()),
-            Section(
-                title="How to reproduce",
-                code=command or "see manifest.json",
-                notes=["Raw maps: maps/*.safetensors. Predictions: tables/predictions.parquet."],
-            ),
-        ],
-    )
+def _curves_by_method(table: pd.DataFrame, order: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+    return {name: np.array(table.loc[table["method"] == name, "values"].tolist()) for name in order}

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sundog.audit.compare_run import CompareRun, compare_runs
+from sundog.audit.compare_run import compare_runs
 from sundog.audit.explain_run import ExplainRun, explain_images
 from sundog.audit.faithfulness_run import FaithfulnessRun, score_explanations
 from sundog.audit.requests import parse_methods
@@ -18,7 +18,7 @@ from sundog.faithfulness.table import FaithfulnessTable
 from sundog.models.train import train_classifier
 from sundog.models.zoo import get_model
 from sundog.report.demo_page import demo_page
-from sundog.report.page import write_page
+from sundog.report.page import Page, write_page
 
 CUE = "patch"
 EPOCHS = 6
@@ -26,16 +26,17 @@ SCORED = 200
 METHODS = "occlusion:grid=7,gradient_norm,gradient_x_input,integrated_gradients,deep_lift,grad_cam"
 SIDE_BY_SIDE = "occlusion:grid=7,gradient_x_input,integrated_gradients,grad_cam"
 PHOTO_METHODS = "occlusion,gradient_norm,gradient_x_input,integrated_gradients:n_steps=20,grad_cam"
-PHOTOS = ("astronaut", "chelsea", "coffee", "motorcycle", "rocket", "clock")
+PHOTOS = ("astronaut", "camera", "chelsea", "clock", "coffee", "rocket")
 NAMES = {"biased": "trained with the cue", "sound": "trained without"}
 
 
 @dataclass(frozen=True)
 class PracticalRun:
-    """What :func:`run_practical` found: the page, the comparison, the faithfulness table."""
+    """What :func:`run_practical` found: the page, its content, both tables."""
 
     path: Path
     page: Path
+    content: Page
     comparison: Comparison
     faithfulness: FaithfulnessTable
 
@@ -81,9 +82,20 @@ def run_practical(
     if photos:
         say("Explaining efficientnet-lite0 (ImageNet) on embedded photographs.")
         explained = _photos(out / "photos", seed=seed, progress=progress)
-    page = _write(out, compared, scored, explained, subjects["sound"])
+    content = demo_page(
+        compared=compared.content,
+        scored=scored.content,
+        photos=explained.content if explained is not None else None,
+        facts=subjects["sound"].facts(),
+        command="sundog demo",
+    )
+    page = write_page(content, out / "index.html")
     return PracticalRun(
-        path=out, page=page, comparison=compared.comparison, faithfulness=scored.table
+        path=out,
+        page=page,
+        content=content,
+        comparison=compared.comparison,
+        faithfulness=scored.table,
     )
 
 
@@ -144,20 +156,3 @@ def _photos(out: Path, *, seed: int, progress: bool | None) -> ExplainRun:
         progress=progress,
         command=f"sundog explain photos --model efficientnet-lite0 --methods {PHOTO_METHODS}",
     )
-
-
-def _write(
-    out: Path,
-    compared: CompareRun,
-    scored: FaithfulnessRun,
-    explained: ExplainRun | None,
-    subject: Subject,
-) -> Path:
-    page = demo_page(
-        compared=compared.content,
-        scored=scored.content,
-        photos=explained.content if explained is not None else None,
-        facts=subject.facts(),
-        command="sundog demo",
-    )
-    return write_page(page, out / "index.html")

@@ -32,7 +32,7 @@ class Subject:
     Attributes:
         image_set: the images.
         classifier: in eval mode.
-        class_names: one per output column of the classifier.
+        class_names: one per output column of the classifier, with spaces for underscores.
         labels: ``int64[images]``, the image set's labels as the classifier numbers them, -1 where
             there is none.
         size: (height, width) the images are brought to.
@@ -136,7 +136,7 @@ def make_subject(
     return Subject(
         image_set=image_set,
         classifier=classifier,
-        class_names=tuple(names),
+        class_names=tuple(name.replace("_", " ") for name in names),
         labels=align_labels(
             image_set.labels,
             set_names=image_set.class_names,

@@ -1,0 +1,113 @@
+"""Write the reference pages from the code, and (with --pictures) the pictures from a demo run.
+
+``python docs/generate.py`` is run by ``make docs``; a test fails if a page is out of date.
+"""
+
+import argparse
+import inspect
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import sundog
+from sundog.audit.catalog import catalog
+from sundog.explain.registry import METHODS
+
+DOCS = Path(__file__).parent
+COMMANDS = ("explain", "faithfulness", "plant", "train", "compare", "demo", "list")
+
+
+def methods_page() -> str:
+    """Return the page of the methods: the table, then one section per method."""
+    lines = [
+        "# Methods",
+        "",
+        "F is one forward pass, B one backward pass to the input. `sundog list methods` prints the "
+        "same table.",
+        "",
+        "| method | family | map | cost per image | gradients | paper |",
+        "|---|---|---|---|---|---|",
+    ]
+    _, rows = catalog("methods")
+    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    for row in METHODS.values():
+        module = inspect.getmodule(row.function).__name__
+        lines += [
+            "",
+            f"## {row.name}",
+            "",
+            f"Default convention: {row.convention}.",
+            "",
+            f"::: {module}.{row.function.__name__}",
+        ]
+    lines += ["", "# Cues", "", "| cue | what it is | where | parameters |", "|---|---|---|---|"]
+    _, rows = catalog("cues")
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
+    lines += ["", "# Metrics", "", "| metric | direction | needs | cost | what it is | paper |"]
+    lines += ["|---|---|---|---|---|---|"]
+    _, rows = catalog("metrics")
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def cli_page() -> str:
+    """Return the page of the command line: what --help prints."""
+    plain = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"}
+    lines = ["# Command line", "", "Every command exits with 0, or with 2 and one message.", ""]
+    for command in ((), *((name,) for name in COMMANDS)):
+        text = subprocess.run(
+            [sys.executable, "-m", "sundog", *command, "--help"],
+            env=plain,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        title = " ".join(("sundog", *command))
+        body = "\n".join(line.rstrip() for line in text.strip().splitlines())
+        lines += [f"## {title}", "", "```text", body, "```", ""]
+    return "\n".join(lines)
+
+
+def api_page() -> str:
+    """Return the page of the public names."""
+    lines = ["# Python", "", "Everything here is imported from `sundog`.", ""]
+    for name in sundog.__all__:
+        value = getattr(sundog, name)
+        lines += [f"::: {value.__module__}.{value.__qualname__}", ""]
+    return "\n".join(lines)
+
+
+PAGES = {
+    "reference/methods.md": methods_page,
+    "reference/cli.md": cli_page,
+    "reference/api.md": api_page,
+}
+
+
+def pictures(folder: Path) -> None:
+    """Run the demonstration and keep its figures: all from embedded, freely licensed images."""
+    from sundog.audit.practical import run_practical
+    from sundog.report.figures import save_figures
+
+    run = run_practical(folder, say=print)
+    for section in run.content.sections:
+        for number, picture in enumerate(section.pictures):
+            name = section.title.lower().split("(")[0].strip().replace(" ", "-").replace("?", "")
+            save_figures(picture.source, DOCS / "images" / f"{name.replace(':', '')}-{number}.png")
+
+
+def main() -> None:
+    """Write the pages."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pictures", type=Path, help="folder for a demo run; also draws pictures")
+    options = parser.parse_args()
+    for path, build in PAGES.items():
+        (DOCS / path).parent.mkdir(parents=True, exist_ok=True)
+        (DOCS / path).write_text(build(), encoding="utf-8")
+    if options.pictures is not None:
+        pictures(options.pictures)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""The reference pages say what the code says; every method has a section, every link a target."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+from sundog.explain.registry import METHODS
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def generator():
+    spec = importlib.util.spec_from_file_location("docs_generate", DOCS / "generate.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("page", ["reference/methods.md", "reference/cli.md", "reference/api.md"])
+def test_reference_page_is_up_to_date(page):
+    built = generator().PAGES[page]()
+    assert (DOCS / page).read_text(encoding="utf-8") == built, "run: make docs"
+
+
+def test_every_method_has_a_section():
+    text = (DOCS / "reference/methods.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## (\w+)$", text, re.MULTILINE) == list(METHODS)
+
+
+def test_every_page_of_the_navigation_exists():
+    nav = (DOCS.parent / "mkdocs.yml").read_text(encoding="utf-8")
+    for page in re.findall(r": ([\w/]+\.md)$", nav, re.MULTILINE):
+        assert (DOCS / page).is_file(), page
+
+
+def test_links_and_pictures_lead_somewhere():
+    for page in [*DOCS.rglob("*.md"), DOCS.parent / "README.md"]:
+        text = page.read_text(encoding="utf-8")
+        for link in re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)(?:#[^)]*)?\)", text):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
