@@ -20,7 +20,7 @@ def as_classifier(model: nn.Module, *, fabric: Any = None) -> Classifier:
     if isinstance(model, Classifier):
         classifier = model
     else:
-        modes = {module: module.training for module in model.modules()}
+        modes = {module: getattr(module, "training", False) for module in model.modules()}
         classifier = Classifier(model, name=type(model).__name__)
         for module, training in modes.items():
             module.training = training

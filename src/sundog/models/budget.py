@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch.fx import GraphModule
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from sundog.core.errors import InputError
 from sundog.core.shapes import Images
@@ -32,16 +36,17 @@ def bytes_per_image(classifier: Classifier, image: Images, *, gradient: bool) ->
     """Return the bytes of activations that a pass over one image holds.
 
     With ``gradient``: every tensor that autograd saves for the backward pass, each storage once.
-    Without: the largest input + output of one leaf module, times two for the allocator.
+    Without: the largest input + output of one step (leaf module, or operation where the modules
+    are not the steps, as in TorchScript), times two for the allocator.
 
     Args:
         classifier: in eval mode.
         image: ``float[1, 3, height, width]``.
         gradient: whether a backward pass follows.
     """
+    parameters = {p.untyped_storage().data_ptr() for p in classifier.parameters()}
     if gradient:
         saved: dict[int, int] = {}
-        parameters = {p.untyped_storage().data_ptr() for p in classifier.parameters()}
 
         def pack(tensor: Tensor) -> Tensor:
             storage = tensor.untyped_storage()
@@ -59,7 +64,18 @@ def bytes_per_image(classifier: Classifier, image: Images, *, gradient: bool) ->
         total = sum(saved.values())
         del out
         return max(total, image[:1].nbytes)
-    largest = image[:1].nbytes
+    # A copy: the batch that the image was cut from shares its storage.
+    probe = image[:1].detach().clone()
+    seen = _by_modules(classifier, probe)
+    return 2 * (_by_operations(classifier, probe, parameters) if seen is None else seen)
+
+
+@torch.no_grad()
+def _by_modules(classifier: Classifier, image: Images) -> int | None:
+    """Return the largest input + output of one leaf module; None if modules are not the steps."""
+    if any(isinstance(m, (torch.jit.ScriptModule, GraphModule)) for m in classifier.modules()):
+        return None
+    largest = 0
 
     def hook(_module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         nonlocal largest
@@ -70,12 +86,46 @@ def bytes_per_image(classifier: Classifier, image: Images, *, gradient: bool) ->
         m.register_forward_hook(hook) for m in classifier.modules() if not list(m.children())
     ]
     try:
-        with torch.no_grad():
-            classifier.forward(image[:1])
+        classifier.forward(image)
     finally:
         for handle in handles:
             handle.remove()
-    return 2 * largest
+    return max(largest, image.nbytes) if largest else None
+
+
+@torch.no_grad()
+def _by_operations(classifier: Classifier, image: Images, weights: set[int]) -> int:
+    """Return the largest input + output of one operation, also in TorchScript and graphs."""
+    with _Largest(image.nbytes, weights) as seen:
+        classifier.forward(image)
+    return seen.nbytes
+
+
+class _Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Sees every operation, also where no module's hook would be called."""
+
+    def __init__(self, least: int, weights: set[int]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.nbytes = least
+        self.weights = weights
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Run the operation and note the bytes that it reads and writes, each storage once."""
+        out = func(*args, **(kwargs or {}))
+        held: dict[int, int] = {}
+        for leaf in tree_leaves((args, kwargs, out)):
+            if isinstance(leaf, Tensor) and leaf.layout == torch.strided:
+                storage = leaf.untyped_storage()
+                if storage.data_ptr() not in self.weights:
+                    held[storage.data_ptr()] = storage.nbytes()
+        self.nbytes = max(self.nbytes, sum(held.values()))
+        return out
 
 
 def rows_per_pass(

@@ -128,10 +128,15 @@ class Classifier(nn.Module):
         return self._class_names[index] if self._class_names is not None else str(index)
 
     def normalise(self, images: Images) -> Tensor:
-        """Return what the network is given: grey if it is grey, ``(images - mean) / std``."""
+        """Return what the network is given: grey if it is grey, ``(images - mean) / std``.
+
+        It has the weights' number format, whatever that of the images.
+        """
         if self.channels == 1:
             images = images.mean(dim=1, keepdim=True)
-        return (images - self.mean[:, : images.shape[1]]) / self.std[:, : images.shape[1]]
+        made = (images - self.mean[:, : images.shape[1]]) / self.std[:, : images.shape[1]]
+        weights = next((p.dtype for p in self.network.parameters() if p.is_floating_point()), None)
+        return made if weights is None else made.to(weights)
 
     def forward(self, images: Images) -> Logits:
         """Return the logits of the chosen classes, ``float[batch, classes]``."""
@@ -192,7 +197,8 @@ class Classifier(nn.Module):
 
     def require_eval(self) -> None:
         """Refuse a model in train mode: dropout and batch statistics would change the answer."""
-        training = [name for name, m in self.named_modules() if m.training]
+        # Modules that TorchScript has frozen have no mode any more: they stay as they are.
+        training = [name for name, m in self.named_modules() if getattr(m, "training", False)]
         if training:
             raise ModelStateError(
                 f"Classifier {self.name!r}",
