@@ -44,7 +44,7 @@ def images(count: int = 2, size: int = 9) -> torch.Tensor:
 
 PIXEL = {
     "occlusion": lambda c, x, **k: occlusion(c, x, grid=3, **k),
-    "rise": lambda c, x, **k: rise(c, x, samples=3, grid=3, **k),
+    "rise": lambda c, x, **k: rise(c, x, n_samples=3, grid=3, **k),
     "deep_lift": deep_lift,
     "deep_lift_shap": deep_lift_shap,
 }
@@ -106,7 +106,7 @@ def test_grids_and_windows_that_do_not_fit():
     with pytest.raises(InputError, match="image is smaller than the grid"):
         occlusion(classifier, images(size=5), grid=6)
     with pytest.raises(InputError, match="image is smaller than the grid"):
-        rise(classifier, images(size=5), samples=3)
+        rise(classifier, images(size=5), n_samples=3)
     with pytest.raises(InputError, match="image is smaller than the window"):
         occlusion(classifier, images(), window=(10, 3))
     with pytest.raises(InputError, match="never occluded"):
@@ -121,12 +121,12 @@ def test_grids_and_windows_that_do_not_fit():
 def test_parameters_of_rise():
     classifier = make()
     for bad in (0, 2.5):
-        with pytest.raises(InputError, match="samples must be"):
-            rise(classifier, images(), samples=bad)
+        with pytest.raises(InputError, match="n_samples must be"):
+            rise(classifier, images(), n_samples=bad)
     for bad in (0.0, 1.0, -1.0, float("nan")):
         with pytest.raises(InputError, match="keep must be"):
             rise(classifier, images(), keep=bad)
-    single = rise_with_error(classifier, images(), samples=1, grid=2)
+    single = rise_with_error(classifier, images(), n_samples=1, grid=2)
     assert bool(single.standard_error.isnan().all())
 
 
@@ -134,7 +134,7 @@ def test_an_image_of_one_pixel():
     network = nn.Sequential(nn.Flatten(), nn.Linear(3, 2))
     classifier, pixel = Classifier(network), images(size=1)
     assert occlusion(classifier, pixel, grid=1).shape == (2, 1, 1)
-    assert rise(classifier, pixel, samples=4, grid=1).shape == (2, 1, 1)
+    assert rise(classifier, pixel, n_samples=4, grid=1).shape == (2, 1, 1)
     assert deep_lift(classifier, pixel).shape == (2, 1, 1)
     with pytest.raises(InputError, match="image is smaller than the grid"):
         occlusion(classifier, pixel)

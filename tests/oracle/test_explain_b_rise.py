@@ -42,7 +42,7 @@ def slow_mask(grid: torch.Tensor, cell: tuple[int, int], shift, size) -> torch.T
 
 
 def test_masks_equal_the_slow_enlargement():
-    masks = draw_masks((11, 14), samples=4, grid=(3, 4), keep=0.5, seed=7)
+    masks = draw_masks((11, 14), n_samples=4, grid=(3, 4), keep=0.5, seed=7)
     assert masks.cell == (4, 4)
     like = torch.zeros(1, dtype=torch.float64)
     made = masks.make(torch.arange(4), like)[:, 0]
@@ -56,8 +56,10 @@ def test_masks_equal_the_slow_enlargement():
 
 def test_map_and_error_equal_a_slow_copy():
     classifier, images = make_classifier(), make_images(2, 10, 12)
-    found = rise_with_error(classifier, images, samples=20, grid=3, keep=0.4, baseline=0.3, seed=5)
-    masks = draw_masks((10, 12), samples=20, grid=3, keep=0.4, seed=5)
+    found = rise_with_error(
+        classifier, images, n_samples=20, grid=3, keep=0.4, baseline=0.3, seed=5
+    )
+    masks = draw_masks((10, 12), n_samples=20, grid=3, keep=0.4, seed=5)
     target = classifier.predict(images).argmax(1)
     terms = []
     for k in range(20):
@@ -94,7 +96,7 @@ def test_expectation_on_a_linear_model():
     share = (images[0] * network[1].weight[1].reshape(3, *size)).sum(0).flatten().detach()
     expected = (0.7 * keep + second @ share) / keep
     found = rise_with_error(
-        classifier, images, 1, samples=4000, grid=cells, keep=keep, output="logit"
+        classifier, images, 1, n_samples=4000, grid=cells, keep=keep, output="logit"
     )
     z = (found.maps[0].flatten() - expected) / found.standard_error[0].flatten()
     # 48 correlated standard normal variables: |z| > 4.5 has probability 3e-4 in all.
@@ -105,19 +107,19 @@ def test_expectation_on_a_linear_model():
 
 def test_same_masks_for_every_image_and_batch():
     classifier, images = make_classifier(), make_images(3, 10, 10)
-    together = rise(classifier, images, samples=30, grid=3, seed=2)
-    alone = torch.cat([rise(classifier, one[None], samples=30, grid=3, seed=2) for one in images])
-    tight = rise(classifier, images, samples=30, grid=3, seed=2, budget=1)
+    together = rise(classifier, images, n_samples=30, grid=3, seed=2)
+    alone = torch.cat([rise(classifier, one[None], n_samples=30, grid=3, seed=2) for one in images])
+    tight = rise(classifier, images, n_samples=30, grid=3, seed=2, budget=1)
     torch.testing.assert_close(alone, together, rtol=0, atol=1e-13)
     torch.testing.assert_close(tight, together, rtol=0, atol=1e-13)
-    twin = rise(classifier, images[:1].expand(2, -1, -1, -1), samples=30, grid=3, seed=2)
+    twin = rise(classifier, images[:1].expand(2, -1, -1, -1), n_samples=30, grid=3, seed=2)
     assert torch.equal(twin[0], twin[1])
-    other = rise(classifier, images, samples=30, grid=3, seed=3)
+    other = rise(classifier, images, n_samples=30, grid=3, seed=3)
     assert float((other - together).abs().max()) > 1e-4
 
 
 def test_the_global_generator_is_not_touched():
     classifier, images = make_classifier(), make_images(1, 9, 9)
     before = torch.get_rng_state()
-    rise(classifier, images, samples=5, grid=3)
+    rise(classifier, images, n_samples=5, grid=3)
     assert torch.equal(torch.get_rng_state(), before)

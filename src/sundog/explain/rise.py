@@ -29,13 +29,13 @@ class RiseResult:
     Attributes:
         maps: ``float[batch, height, width]``, see :func:`rise`.
         standard_error: same shape; standard error of the mean over the masks, >= 0, low is better.
-            It falls with ``1 / sqrt(samples)``.
-        samples: number of masks.
+            It falls with ``1 / sqrt(n_samples)``.
+        n_samples: number of masks.
     """
 
     maps: Maps
     standard_error: Maps
-    samples: int
+    n_samples: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,15 +71,17 @@ class Masks:
         return torch.stack(crops)
 
 
-def draw_masks(size: tuple[int, int], *, samples: int, grid: Pair, keep: float, seed: int) -> Masks:
+def draw_masks(
+    size: tuple[int, int], *, n_samples: int, grid: Pair, keep: float, seed: int
+) -> Masks:
     """Draw Bernoulli grids and shifts from the seed alone: the same masks for every image.
 
     Raises:
         InputError: fewer than 1 sample, a share outside (0, 1), an image smaller than the grid.
     """
     down, across = pair(grid, "grid")
-    if type(samples) is not int or samples < 1:
-        raise InputError("samples", expected="an integer >= 1", got=repr(samples))
+    if type(n_samples) is not int or n_samples < 1:
+        raise InputError("n_samples", expected="an integer >= 1", got=repr(n_samples))
     if not 0.0 < keep < 1.0:
         raise InputError("keep", expected="a share of cells between 0 and 1", got=repr(keep))
     if size[0] < down or size[1] < across:
@@ -91,9 +93,9 @@ def draw_masks(size: tuple[int, int], *, samples: int, grid: Pair, keep: float, 
         )
     cell = (-(-size[0] // down), -(-size[1] // across))
     source = generator(seed, "rise", down, across)
-    grids = (torch.rand((samples, 1, down, across), generator=source) < keep).float()
-    vertical = torch.randint(cell[0], (samples,), generator=source)
-    horizontal = torch.randint(cell[1], (samples,), generator=source)
+    grids = (torch.rand((n_samples, 1, down, across), generator=source) < keep).float()
+    vertical = torch.randint(cell[0], (n_samples,), generator=source)
+    horizontal = torch.randint(cell[1], (n_samples,), generator=source)
     return Masks(
         grids=grids, shifts=torch.stack([vertical, horizontal], dim=1), cell=cell, size=size
     )
@@ -104,7 +106,7 @@ def rise(
     images: Images,
     target: Target = None,
     *,
-    samples: int = 4000,
+    n_samples: int = 4000,
     grid: Pair = 7,
     keep: float = 0.5,
     baseline: Baseline = "black",
@@ -127,7 +129,7 @@ def rise(
         images: ``float[batch, 3, height, width]`` in [0, 1].
         target: class per image, one class, a scalar of the logits, or None: the class predicted
             for the clean image.
-        samples: number N of masks; the paper's 4000 for VGG (8000 for ResNet).
+        n_samples: number N of masks; the paper's 4000 for VGG (8000 for ResNet).
         grid: s cells per axis, or (down, across); the paper's 7.
         keep: probability p that a cell stays visible, in (0, 1).
         baseline: what hidden pixels show, in [0, 1] before normalisation.
@@ -150,7 +152,7 @@ def rise(
         classifier,
         images,
         target,
-        samples=samples,
+        n_samples=n_samples,
         grid=grid,
         keep=keep,
         baseline=baseline,
@@ -166,7 +168,7 @@ def rise_with_error(
     images: Images,
     target: Target = None,
     *,
-    samples: int = 4000,
+    n_samples: int = 4000,
     grid: Pair = 7,
     keep: float = 0.5,
     baseline: Baseline = "black",
@@ -176,11 +178,11 @@ def rise_with_error(
 ) -> RiseResult:
     """Return RISE maps with their standard error over the masks; see :func:`rise`.
 
-    The standard error is NaN for ``samples=1``.
+    The standard error is NaN for ``n_samples=1``.
     """
     objective = make_objective(classifier, images, target, output=output)
     size = (images.shape[2], images.shape[3])
-    masks = draw_masks(size, samples=samples, grid=grid, keep=keep, seed=seed)
+    masks = draw_masks(size, n_samples=n_samples, grid=grid, keep=keep, seed=seed)
     fill = make_baseline(images, baseline, seed=seed)
     total = torch.zeros((len(images), *size), dtype=torch.float64)
     squares = torch.zeros_like(total)
@@ -195,8 +197,10 @@ def rise_with_error(
         total.index_add_(0, owner.cpu(), term)
         squares.index_add_(0, owner.cpu(), term.square())
 
-    forward_rows(classifier, images, points=samples, make_rows=mask, read=read, budget=budget)
-    mean = total / samples
-    variance = (squares / samples - mean.square()).clamp_min(0) * samples / max(samples - 1, 1)
-    error = (variance / samples).sqrt() if samples > 1 else torch.full_like(mean, torch.nan)
-    return RiseResult(maps=mean.to(images), standard_error=error.to(images), samples=samples)
+    forward_rows(classifier, images, points=n_samples, make_rows=mask, read=read, budget=budget)
+    mean = total / n_samples
+    variance = (
+        (squares / n_samples - mean.square()).clamp_min(0) * n_samples / max(n_samples - 1, 1)
+    )
+    error = (variance / n_samples).sqrt() if n_samples > 1 else torch.full_like(mean, torch.nan)
+    return RiseResult(maps=mean.to(images), standard_error=error.to(images), n_samples=n_samples)

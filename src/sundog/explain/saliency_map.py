@@ -59,7 +59,7 @@ class SaliencyMap:
         imgs: Images,
         target: Labels | int | None = None,
         baseline: Tensor | str | float | None = None,
-        n_samples: int = 5,
+        n_samples: int | None = None,
         n_steps: int = 50,
         internal_batch_size: int | None = 1,
         stdevs: float = 1e-4,
@@ -76,7 +76,8 @@ class SaliencyMap:
             baseline: what 'absent' looks like, in the space of the images; None: black for a
                 classifier, 0 for a bare network. For gradient_shap and deep_lift_shap a tensor
                 ``[k, 3, height, width]`` is a set of k references.
-            n_samples: draws per image for the methods that draw.
+            n_samples: draws per image for the methods that draw; None: 5, or RISE's own number
+                of masks (a few masks show nothing).
             n_steps: steps on the path for the methods with a path.
             internal_batch_size: most rows in one pass, None for as many as fit the byte budget
                 (faster); the maps do not depend on it.
@@ -99,7 +100,7 @@ class SaliencyMap:
         given = self._parameters(
             {
                 "baseline": baseline,
-                "n_samples": n_samples,
+                "n_samples": 5 if n_samples is None and self.method.name != "rise" else n_samples,
                 "n_steps": n_steps,
                 "stdevs": stdevs,
                 "neuron_index": neuron_index,
