@@ -29,5 +29,5 @@ def image_generator(image: Tensor, seed: int, *parts: str | int | bytes) -> torc
     A method that draws noise per image uses this, so that an image gets the same noise alone, in
     a batch, or in another order.
     """
-    raw = image.detach().to("cpu").contiguous().numpy().tobytes()
+    raw = image.detach().to("cpu").contiguous().flatten().view(torch.uint8).numpy().tobytes()
     return generator(seed, raw, *parts)

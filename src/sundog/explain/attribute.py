@@ -13,10 +13,11 @@ from torch import Tensor
 from sundog.core.errors import InputError
 from sundog.core.shapes import Images, Scores
 from sundog.explain.attribution import Attribution
-from sundog.explain.baselines import baseline_text, make_baselines
+from sundog.explain.baselines import baseline_text, make_baselines, take_baselines
 from sundog.explain.budget import DEFAULT_BUDGET, MAX_ROWS
 from sundog.explain.cam_layer import resolve_layer
 from sundog.explain.counting import count_rows
+from sundog.explain.deep_lift import deep_lift_contributions
 from sundog.explain.layer_conductance import conductance_map
 from sundog.explain.objective import Objective, OutputKind, Target, check_images, make_objective
 from sundog.explain.passes import gradients_off
@@ -116,6 +117,9 @@ def attribute_many(
             known = replace(fixed, output=kind) if isinstance(fixed, Objective) else fixed
             shared, fixed = _explain_shared(classifier, images, group, known, kind, budget)
             found.update(shared)
+    for label, plan in plans.items():
+        if plan.method.family == "rule":
+            found[label], fixed = _explain_by_rules(classifier, images, plan, fixed, budget)
     rest = {label: plan for label, plan in plans.items() if label not in found}
     if not rest:
         return {label: found[label] for label in plans}
@@ -178,6 +182,34 @@ def _explain_shared(
     return found, objective
 
 
+def _explain_by_rules(
+    classifier: Classifier, images: Images, plan: Plan, target: Target, budget: int
+) -> tuple[Attribution, Objective]:
+    """Explain by DeepLIFT, whose passes also give the logits and the completeness gap."""
+    known = replace(target, output=plan.output) if isinstance(target, Objective) else target
+    with count_rows(classifier) as rows:
+        began = time.perf_counter()
+        result = deep_lift_contributions(
+            classifier,
+            images,
+            known,
+            baseline=plan.parameters["baseline"],
+            seed=plan.parameters["seed"],
+            output=plan.output,
+            budget=budget,
+        )
+        maps = reduce_channels(result.attribution, plan.parameters["reduction"])
+        seconds = time.perf_counter() - began
+    found = replace(
+        _describe(classifier, images, plan, result.objective, maps),
+        completeness_gap=-result.gap,
+        seconds=seconds,
+        forwards=rows.forward / len(images),
+        backwards=rows.backward / len(images),
+    )
+    return found, result.objective
+
+
 def _explain_alone(
     classifier: Classifier, images: Images, plan: Plan, objective: Objective, budget: int
 ) -> Attribution:
@@ -186,9 +218,13 @@ def _explain_alone(
     with count_rows(classifier) as rows:
         began = time.perf_counter()
         for start in range(0, len(images), MAX_ROWS):
-            part = objective.take(slice(start, start + MAX_ROWS))
+            part = slice(start, start + MAX_ROWS)
             found, gap = _explain_part(
-                classifier, plan, part, images[start : start + MAX_ROWS], budget
+                classifier,
+                take_part(plan, images, part),
+                objective.take(part),
+                images[part],
+                budget,
             )
             maps.append(found)
             if gap is not None:
@@ -201,6 +237,14 @@ def _explain_alone(
         forwards=rows.forward / len(images),
         backwards=rows.backward / len(images),
     )
+
+
+def take_part(plan: Plan, images: Images, part: slice) -> Plan:
+    """Return the plan of a part of the images: baselines that have one row per image are cut."""
+    if "baseline" not in plan.parameters:
+        return plan
+    one = {"baseline": take_baselines(plan.parameters["baseline"], images, part)}
+    return replace(plan, given={**plan.given, **one}, parameters={**plan.parameters, **one})
 
 
 def _explain_part(

@@ -11,7 +11,7 @@ from torch import Tensor
 from sundog.core.blur import blur_images as blur_images
 from sundog.core.errors import InputError, UnknownNameError
 from sundog.core.seeds import derive_seed, image_generator
-from sundog.core.shapes import Images
+from sundog.core.shapes import Images, Labels
 
 BaselineName = Literal["black", "white", "grey", "mean", "blur", "uniform"]
 Baseline = BaselineName | float | Tensor
@@ -31,17 +31,14 @@ def make_baseline(images: Images, baseline: Baseline = "black", *, seed: int = 0
 
     Raises:
         UnknownNameError: unknown name.
-        InputError: a tensor that does not broadcast to the images.
+        InputError: a tensor that does not broadcast to the images, NaN or infinity.
     """
+    if isinstance(baseline, (Tensor, float)) and not bool(
+        torch.isfinite(torch.as_tensor(baseline)).all()
+    ):
+        raise InputError("baseline", expected="finite", got="NaN or infinity")
     if isinstance(baseline, Tensor):
-        try:
-            return baseline.to(images).expand_as(images).contiguous()
-        except RuntimeError as error:
-            raise InputError(
-                "baseline",
-                expected=f"a tensor that broadcasts to {tuple(images.shape)}",
-                got=str(tuple(baseline.shape)),
-            ) from error
+        return _expand(baseline.to(images), images).contiguous()
     if isinstance(baseline, (int, float)):
         return torch.full_like(images, float(baseline))
     constants = {"black": 0.0, "grey": 0.5, "white": 1.0}
@@ -58,6 +55,37 @@ def make_baseline(images: Images, baseline: Baseline = "black", *, seed: int = 0
         ]
         return torch.stack(drawn).to(images)
     raise UnknownNameError("baseline", str(baseline), get_args(BaselineName))
+
+
+def _expand(baseline: Tensor, images: Images) -> Images:
+    try:
+        return baseline.expand_as(images)
+    except RuntimeError as error:
+        raise InputError(
+            "baseline",
+            expected=f"a tensor that broadcasts to {tuple(images.shape)}",
+            got=str(tuple(baseline.shape)),
+        ) from error
+
+
+def take_baselines(baseline: Baselines, images: Images, part: slice | Labels) -> Baselines:
+    """Return the baselines of a part of the images: rows of those that have one row per image.
+
+    Args:
+        baseline: of all the images.
+        images: all of them.
+        part: a slice, or the image of each row.
+
+    Raises:
+        InputError: a tensor that does not broadcast to the images.
+    """
+    if isinstance(baseline, Tensor):
+        _expand(baseline, images)
+        where = part if isinstance(part, slice) else part.to(baseline.device)
+        return baseline[where] if baseline.ndim == 4 and len(baseline) > 1 else baseline
+    if isinstance(baseline, Sequence) and not isinstance(baseline, str):
+        return [cast(Baseline, take_baselines(one, images, part)) for one in baseline]
+    return baseline
 
 
 def baseline_text(baseline: Baselines) -> str:

@@ -18,6 +18,7 @@ from torch import Tensor
 from sundog.core.errors import InputError, UnknownNameError
 from sundog.core.seeds import generator
 from sundog.core.shapes import Images, Labels
+from sundog.explain.baselines import take_baselines
 from sundog.explain.budget import DEFAULT_BUDGET
 from sundog.explain.objective import OutputKind, Target, make_objective
 from sundog.explain.passes import gradients_off
@@ -88,13 +89,17 @@ def noise_tunnel(
     explain, reduce = _inner_method(inner, dict(inner_parameters or {}), mode, reduction)
     kind = output or inspect.signature(explain).parameters["output"].default
     objective = make_objective(classifier, images, target, output=kind, clean_logits=False)
+    own = dict(inner_parameters or {}).get("baseline")
     scale = torch.full_like(images[:, :1, :1, :1], spread)
     if stdevs is None:
         scale = scale * (images.amax((1, 2, 3), True) - images.amin((1, 2, 3), True))
 
     moments: list[Tensor] = []
     for owner, first, rows in _noisy_rows(classifier, images, scale, n_samples, seed, budget):
-        raw = explain(classifier, rows, objective.of_rows(owner), output=kind, budget=budget)
+        more = {} if own is None else {"baseline": take_baselines(own, images, owner)}
+        raw = explain(
+            classifier, rows, objective.of_rows(owner), output=kind, budget=budget, **more
+        )
         if not moments:
             zeros = raw.new_zeros((len(images), *raw.shape[1:]))
             moments = [zeros, zeros.clone(), zeros.clone()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -71,6 +71,8 @@ class Objective:
         if self.target is None:
             raise InputError("target", expected="a class per image or a function", got="neither")
         index = self.target if owner is None else self.target[owner]
+        # A class made inside torch.inference_mode() cannot take part in a backward pass.
+        index = index.clone() if index.is_inference() else index
         if self.output == "probability":
             logits = logits.softmax(dim=1)
         elif self.output == "log_probability":
@@ -106,6 +108,17 @@ def objective_from_logits(
         return Objective(output=output, target=None, custom=target, logits=logits, images=images)
     index = resolve_target(target, logits)
     return Objective(output=output, target=index, custom=None, logits=logits, images=images)
+
+
+def join_objectives(parts: Sequence[Objective], images: Images) -> Objective:
+    """Return the objective of all images from those of their parts, in order."""
+    classes = [one.target for one in parts if one.target is not None]
+    return replace(
+        parts[0],
+        target=torch.cat(classes) if classes else None,
+        logits=torch.cat([one.logits for one in parts]),
+        images=images,
+    )
 
 
 def make_objective(

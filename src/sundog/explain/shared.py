@@ -15,7 +15,7 @@ from sundog.explain.grad_cam import grad_cam_map
 from sundog.explain.grad_cam_plus_plus import grad_cam_plus_plus_map
 from sundog.explain.gradient_norm import gradient_norm_map
 from sundog.explain.gradient_x_input import gradient_x_input_map
-from sundog.explain.objective import Objective, OutputKind, Target
+from sundog.explain.objective import Objective, OutputKind, Target, join_objectives
 from sundog.explain.single_pass import SinglePass, single_passes
 from sundog.models.classifier import Classifier
 
@@ -81,7 +81,7 @@ def shared_pass(
             at = order.index(layers[label]) if label in layers else None
             parts[label].append(_finish(one, name, at, parameters))
     maps = {label: torch.cat(found) for label, found in parts.items()}
-    return maps, _join(objectives, images)
+    return maps, join_objectives(objectives, images)
 
 
 def _finish(one: SinglePass, name: str, at: int | None, parameters: Mapping[str, Any]) -> Tensor:
@@ -90,16 +90,3 @@ def _finish(one: SinglePass, name: str, at: int | None, parameters: Mapping[str,
         return PIXEL_METHODS[name](one, **given)
     size = (one.images.shape[2], one.images.shape[3])
     return CAM_METHODS[name](one.activations[at], one.activation_gradients[at], size, **given)
-
-
-def _join(objectives: list[Objective], images: Images) -> Objective:
-    """Return the objective of all images from those of their parts."""
-    first = objectives[0]
-    classes = [one.target for one in objectives if one.target is not None]
-    return Objective(
-        output=first.output,
-        target=torch.cat(classes) if classes else None,
-        custom=first.custom,
-        logits=torch.cat([one.logits for one in objectives]),
-        images=images,
-    )

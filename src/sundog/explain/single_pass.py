@@ -25,6 +25,7 @@ from sundog.explain.objective import (
     objective_from_logits,
 )
 from sundog.explain.passes import gradients_of, gradients_on, make_leaf
+from sundog.models.checks import class_indices
 from sundog.models.classifier import Classifier
 from sundog.models.layers import capture
 
@@ -113,7 +114,7 @@ def take_target(target: Target, part: slice, count: int) -> Target:
         return target.take(part)
     if target is None or (callable(target) and not isinstance(target, Tensor)):
         return target
-    index = torch.as_tensor(target, dtype=torch.int64)
+    index = class_indices(target)
     if index.ndim == 0:
         return index
     if index.shape != (count,):

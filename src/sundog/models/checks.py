@@ -46,6 +46,23 @@ def check_images(images: Images) -> None:
         )
 
 
+def class_indices(target: object, *, device: torch.device | None = None) -> Labels:
+    """Return a class, or one per image, as ``int64``; the shape is not checked.
+
+    Raises:
+        InputError: numbers that are no integers, which would be cut off to another class.
+    """
+    try:
+        index = torch.as_tensor(target, device=device)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(
+            "target", expected="a class or one class per image", got=type(target).__name__
+        ) from error
+    if index.is_floating_point() or index.is_complex() or index.dtype == torch.bool:
+        raise InputError("target", expected="integers, class indices", got=str(index.dtype))
+    return index.to(torch.int64)
+
+
 def resolve_target(target: Labels | int | None, logits: Logits) -> Labels:
     """Return one class per image: the predicted one if ``target`` is None.
 
@@ -54,7 +71,7 @@ def resolve_target(target: Labels | int | None, logits: Logits) -> Labels:
     """
     if target is None:
         return logits.argmax(dim=1)
-    index = torch.as_tensor(target, dtype=torch.int64, device=logits.device)
+    index = class_indices(target, device=logits.device)
     if index.ndim == 0:
         index = index.expand(len(logits)).contiguous()
     if index.shape != logits.shape[:1]:

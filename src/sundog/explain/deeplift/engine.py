@@ -10,9 +10,16 @@ import torch
 from sundog.core.errors import InputError, ModelStateError
 from sundog.core.shapes import Images, Logits, Scores
 from sundog.explain.budget import MAX_ROWS
+from sundog.explain.counting import count_backward
 from sundog.explain.deeplift.tape import Tape
 from sundog.explain.deeplift.walk import check_same_path, make_tape, multipliers, stands_for_all
-from sundog.explain.objective import OutputKind, Target, objective_from_logits
+from sundog.explain.objective import (
+    Objective,
+    OutputKind,
+    Target,
+    join_objectives,
+    objective_from_logits,
+)
 from sundog.explain.single_pass import take_target
 from sundog.models.classifier import Classifier
 
@@ -26,12 +33,14 @@ class Contributions:
         scalar: ``float[batch]``, ``f(x)``.
         difference: ``float[batch]``, ``f(x) - f(x')``, mean over the baselines.
         gap: ``float[batch]``, ``difference - sum of attribution``; 0 up to rounding.
+        objective: what was explained, with the logits of the images from the same pass.
     """
 
     attribution: Images
     scalar: Scores
     difference: Scores
     gap: Scores
+    objective: Objective
 
 
 class _Base:
@@ -94,6 +103,7 @@ def contributions(
     room = int(budget // need) // len(bases)
     attribution = torch.zeros_like(images)
     scalar, difference = images.new_zeros(2, len(images))
+    objectives: list[Objective] = []
     for start in range(0, len(images), chunk):
         part = slice(start, min(start + chunk, len(images)))
         rows = images[part]
@@ -101,6 +111,7 @@ def contributions(
         objective = objective_from_logits(
             tape.result, rows, take_target(target, part, len(images)), output=output
         )
+        objectives.append(objective)
         head = make_tape(objective, tape.result)
         scalar[part] = head.result
         for base in bases:
@@ -112,11 +123,18 @@ def contributions(
             check_same_path(head, base_head)
             grad = multipliers(head, base_head, torch.ones_like(head.result))
             grad = multipliers(tape, twin, grad)
+            count_backward(classifier, len(rows))
             reference = base.rows if base.shared else base.rows[part]
             attribution[part] += grad * (rows - reference) / len(bases)
             difference[part] += (head.result - base_head.result) / len(bases)
     gap = difference - attribution.flatten(1).sum(dim=1)
-    result = Contributions(attribution=attribution, scalar=scalar, difference=difference, gap=gap)
+    result = Contributions(
+        attribution=attribution,
+        scalar=scalar,
+        difference=difference,
+        gap=gap,
+        objective=join_objectives(objectives, images),
+    )
     check_complete(result)
     return result
 
