@@ -74,6 +74,8 @@ def _pairs(a: Maps, b: Maps) -> list[tuple[NDArray[np.float64], NDArray[np.float
 
 
 def _scaled(relevance: NDArray[np.float64]) -> NDArray[np.float64]:
+    if not np.isfinite(relevance).all():
+        return np.full_like(relevance, np.nan)
     span = float(np.ptp(relevance))
     return (relevance - relevance.min()) / span if span != 0 else np.zeros_like(relevance)
 

@@ -50,6 +50,8 @@ class FaithfulnessTable:
     def best(self, metric: str, *, fill: str | None = None) -> tuple[str, ...]:
         """Return the methods that no other method is shown to beat (Holm), best mean first.
 
+        A method without a single score is not among them.
+
         Args:
             metric: a metric of this run.
             fill: one of its fills; None takes the first.
@@ -62,7 +64,7 @@ class FaithfulnessTable:
         if rows.empty:
             raise InputError("metric", expected="one of this run", got=f"{metric!r}, fill {fill!r}")
         key = rows[GROUP].iloc[0]
-        rows = rows[rows[GROUP].eq(key).all(axis=1) & ~rows["control"]]
+        rows = rows[rows[GROUP].eq(key).all(axis=1) & ~rows["control"] & rows["n"].gt(0)]
         pairs = self.comparisons
         pairs = pairs[pairs[GROUP].eq(key).all(axis=1) & (pairs["kind"] == "methods")]
         decided = pairs[pairs["better"] != ""]
