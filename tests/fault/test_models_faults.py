@@ -288,8 +288,10 @@ def test_a_broken_description_is_refused(tmp_path, content):
 
 def test_a_saved_classifier_keeps_its_classes(tmp_path):
     save_classifier(get_model("small-cnn", classes=2), tmp_path)
-    with pytest.raises(InputError, match="keeps its own"):
-        get_model(tmp_path, classes=[0])
+    with pytest.raises(InputError, match="the saved classifier's own"):
+        get_model(tmp_path, classes=3)
+    with pytest.raises(InputError, match=r"0\.\.1"):
+        get_model(tmp_path, classes=[2])
 
 
 def test_an_own_network_is_asked_for(tmp_path):

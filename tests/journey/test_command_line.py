@@ -112,7 +112,7 @@ def test_explain_writes_maps_tables_and_a_page(runs, images, tmp_path):
         *("--methods", "occlusion:grid=4,gradient_norm,integrated_gradients:n_steps=8,grad_cam"),
         *("--out", tmp_path / "e", "--batch-size", 16),
     )
-    assert "60 images, 4 methods" in text
+    assert "60 images (60 labelled), 4 methods" in text
     assert "broken.png" in text
     predictions = pd.read_parquet(tmp_path / "e" / "tables" / "predictions.parquet")
     assert len(predictions) == 60

@@ -13,12 +13,12 @@ import torch
 from jaxtyping import Int64
 
 from sundog.audit.align import align_labels, match_classes
-from sundog.core.errors import DataError
+from sundog.core.errors import DataError, InputError, SundogError, first_line
 from sundog.core.shapes import Labels
 from sundog.data.image_set import Batch, ImageSet
 from sundog.data.load import load_image_set
 from sundog.data.transforms import Resize
-from sundog.models.classifier import Classifier
+from sundog.models.classifier import Classifier, NetworkOutput
 from sundog.models.fingerprint import model_fingerprint
 from sundog.models.zoo import get_model
 
@@ -88,7 +88,10 @@ class Subject:
                 else ""
             ),
             "size": f"{self.size[0]} x {self.size[1]} px, {self.resize}",
+            "labelled": f"{int((self.labels >= 0).sum())} of {len(counts)}",
             "classifier": self.classifier.name,
+            "normalisation": f"mean {_triple(self.classifier.mean)}, "
+            f"std {_triple(self.classifier.std)}",
             "classes": f"{len(self.class_names)}: "
             + ", ".join(self.class_names[:12])
             + (", ..." if len(self.class_names) > 12 else ""),
@@ -103,6 +106,10 @@ def spread(total: int, count: int) -> Int64[np.ndarray, "chosen"]:
     if count <= 0 or total <= 0:
         return np.zeros(0, dtype=np.int64)
     return np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(np.int64))
+
+
+def _triple(values: torch.Tensor) -> str:
+    return " ".join(f"{value:.3g}" for value in values.flatten().tolist())
 
 
 def make_subject(
@@ -124,10 +131,10 @@ def make_subject(
 
     Raises:
         DataError: labelled classes that the classifier does not have.
+        InputError: a size that the network cannot take.
     """
     goal = (size, size) if size is not None else classifier.input_size or DEFAULT_SIZE
-    probe = torch.zeros(1, 3, *goal, device=classifier.device)
-    class_count = classifier.predict(probe).shape[1]
+    class_count = _count_classes(classifier, goal)
     names = classifier.class_names or (
         image_set.class_names
         if len(image_set.class_names) == class_count
@@ -149,6 +156,23 @@ def make_subject(
     )
 
 
+def _count_classes(classifier: Classifier, size: tuple[int, int]) -> int:
+    """Run one black probe image; refuse a size that the network cannot take."""
+    try:
+        probe = torch.zeros(1, 3, *size, device=classifier.device)
+        return classifier.predict(probe).shape[1]
+    except SundogError:
+        raise
+    except Exception as error:  # torch, onnxruntime and networks of others raise any kind
+        made = classifier.input_size
+        raise InputError(
+            "size",
+            expected=f"one that {classifier.name!r} runs on",
+            got=f"{size[0]} x {size[1]} px ({first_line(error)})",
+            hint=f"It was made for {made[0]} x {made[1]} px." if made else "Name it with --size.",
+        ) from error
+
+
 def open_subject(
     source: str | Path,
     *,
@@ -164,17 +188,33 @@ def open_subject(
     device: str = "cpu",
     seed: int = 0,
     download: bool = False,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    output: NetworkOutput = "logits",
+    path_column: str | None = None,
+    label_column: str | None = None,
 ) -> Subject:
     """Open images and classifier by name; see :func:`load_image_set` and :func:`get_model`.
 
     ``classes="auto"`` keeps those of the classifier's classes that the image set has, by name.
     """
-    image_set = load_image_set(source, split=split, limit=limit, seed=seed, download=download)
+    image_set = load_image_set(
+        source,
+        split=split,
+        limit=limit,
+        seed=seed,
+        download=download,
+        path_column=path_column,
+        label_column=label_column,
+    )
     arguments: dict[str, Any] = {
         "class_names": class_names,
         "device": device,
         "download": download,
         "seed": seed,
+        "mean": mean,
+        "std": std,
+        "output": output,
     }
     if classes == "auto":
         whole = get_model(model, checkpoint, **arguments)

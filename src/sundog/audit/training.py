@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,11 @@ HELD_OUT = 5
 
 @dataclass(frozen=True, eq=False)
 class NamedRun:
-    """A training run and how its images were split."""
+    """A training run, how its images were split, and the split it was evaluated on, if any."""
 
     run: TrainedRun
     split: str
+    held_split: str | None = None
 
     def last_lines(self) -> list[str]:
         """Return the split and the last evaluation, a line per cue state."""
@@ -48,6 +50,8 @@ def open_train_validation(
     limit: int | None = None,
     seed: int = 0,
     download: bool = False,
+    path_column: str | None = None,
+    label_column: str | None = None,
 ) -> tuple[ImageSet, ImageSet, str]:
     """Open training and validation images, and say how they were split.
 
@@ -57,16 +61,22 @@ def open_train_validation(
     Raises:
         DataError: nothing usable there.
     """
-    options: dict[str, Any] = {"limit": limit, "seed": seed, "download": download}
+    options: dict[str, Any] = {
+        "limit": limit,
+        "seed": seed,
+        "download": download,
+        "path_column": path_column,
+        "label_column": label_column,
+    }
     if validation is not None:
-        train = load_image_set(source, **options)
-        held = load_image_set(validation, **options)
+        train = _one_split(source, "train", options)
+        held = _one_split(validation, "validation", options)
         return train, held, f"trained on {len(train)} images, evaluated on {len(held)} others"
     try:
         train = load_image_set(source, split="train", **options)
         held = load_image_set(source, split="validation", **options)
-    except (DataError, InputError):
-        whole = load_image_set(source, **options)
+    except (DataError, InputError) as missing:
+        whole = _whole(source, options, missing)
         out = np.array([derive_seed(seed, "held out", i) % HELD_OUT == 0 for i in whole.ids])
         train, held = whole.subset(np.flatnonzero(~out)), whole.subset(np.flatnonzero(out))
         return (
@@ -75,6 +85,22 @@ def open_train_validation(
             (f"no validation split: trained on {len(train)} images, {len(held)} held out"),
         )
     return train, held, f"trained on {len(train)} images, evaluated on {len(held)} (validation)"
+
+
+def _one_split(source: str, split: str, options: Mapping[str, Any]) -> ImageSet:
+    """Open the named split of a source, or all of a source without splits."""
+    try:
+        return load_image_set(source, split=split, **options)
+    except (DataError, InputError) as missing:
+        return _whole(source, options, missing)
+
+
+def _whole(source: str, options: Mapping[str, Any], missing: InputError) -> ImageSet:
+    """Open a source without splits; if it has some, what was wrong with them is the error."""
+    try:
+        return load_image_set(source, **options)
+    except (DataError, InputError) as error:
+        raise missing from error
 
 
 def train_from_names(
@@ -89,6 +115,8 @@ def train_from_names(
     limit: int | None = None,
     seed: int = 5807,
     download: bool = False,
+    path_column: str | None = None,
+    label_column: str | None = None,
     **options: Any,
 ) -> NamedRun:
     """Open images and cues by name and train; ``options`` are those of :func:`train_classifier`.
@@ -100,7 +128,13 @@ def train_from_names(
         SundogError: bad input, in plain words.
     """
     train, held, split = open_train_validation(
-        source, validation, limit=limit, seed=seed, download=download
+        source,
+        validation,
+        limit=limit,
+        seed=seed,
+        download=download,
+        path_column=path_column,
+        label_column=label_column,
     )
     count = len(train.class_names)
     biased = (
@@ -118,4 +152,5 @@ def train_from_names(
         workers=2,
         **options,
     )
-    return NamedRun(run=run, split=split)
+    held_split = "validation" if split.endswith("(validation)") else None
+    return NamedRun(run=run, split=split, held_split=held_split)

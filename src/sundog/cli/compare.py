@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from sundog.cli import options
+from sundog.cli.say import say, say_table
 
 
 def compare(
@@ -50,12 +51,12 @@ def compare(
     limit: options.Limit = None,
     size: options.Size = None,
     resize: options.ResizeOption = "pad",
-    palette: Annotated[
-        str,
-        typer.Option(
-            "--palette", help="Colours of the overlay: red_blue or a colour-blind-safe one."
-        ),
-    ] = "red_blue",
+    mean: options.Mean = None,
+    std: options.Std = None,
+    network_output: options.NetworkOutputOption = "logits",
+    path_column: options.PathColumn = None,
+    label_column: options.LabelColumn = None,
+    palette: options.Palette = "red_blue",
     batch_size: options.BatchSize = 32,
     device: options.Device = "cpu",
     seed: options.Seed = 0,
@@ -67,6 +68,7 @@ def compare(
     from sundog.audit.runs import name_models, open_runs
 
     asked = parse_methods(methods) if map_images else {}
+    colours = options.palette(palette)
     opened = open_runs(
         name_models(models),
         images,
@@ -81,6 +83,11 @@ def compare(
         device=device,
         seed=seed,
         download=download,
+        mean=options.channels("--mean", mean),
+        std=options.channels("--std", std),
+        output=options.network_output(network_output),
+        path_column=path_column,
+        label_column=label_column,
     )
     run = compare_runs(
         opened.subjects,
@@ -90,15 +97,14 @@ def compare(
         map_images=map_images,
         smallest=smallest,
         seed=seed,
-        palette=palette,
+        palette=colours,
         command=options.command_line(sys.argv),
     )
-    console = Console()
-    console.print(scores_table(run.comparison.table()))
-    console.print(f"[bold]{run.comparison.verdict}[/]", highlight=False)
+    say_table(scores_table(run.comparison.table()))
+    say(run.comparison.verdict, bold=True)
     for note in run.comparison.notes:
-        console.print(f"Note: {note}", highlight=False, markup=False)
-    console.print(f"Page: {run.page}", highlight=False)
+        say(f"Note: {note}")
+    say(f"Page: {run.page}")
 
 
 def scores_table(frame: object) -> Table:
@@ -111,7 +117,7 @@ def scores_table(frame: object) -> Table:
     for row in frame.itertuples(index=False):  # type: ignore[attr-defined]
         accuracy, loss = row.accuracy, row.loss
         table.add_row(
-            str(row.run),
+            escape(str(row.run)),
             str(row.cue),
             f"{accuracy.value:.1%} [{accuracy.low:.1%}, {accuracy.high:.1%}]",
             "–" if loss is None else f"{loss.value:.3f} [{loss.low:.3f}, {loss.high:.3f}]",

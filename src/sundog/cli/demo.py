@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from sundog.cli import options
 from sundog.cli.compare import scores_table
+from sundog.cli.say import say, say_table
 
 
 def demo(
@@ -22,11 +22,8 @@ def demo(
     """Plant a cue in embedded digits, train a biased and a sound model, say which one cheats."""
     from sundog.audit.practical import run_practical
 
-    console = Console()
-    result = run_practical(
-        out, seed=seed, photos=photos, say=lambda text: console.print(text, highlight=False)
-    )
-    console.print(scores_table(result.comparison.table()))
-    console.print(result.faithfulness.to_text(), highlight=False, markup=False, soft_wrap=True)
-    console.print(f"\n[bold]{result.comparison.verdict}[/]", highlight=False)
-    console.print(f"Page: {result.page}", highlight=False)
+    result = run_practical(out, seed=seed, photos=photos, say=say)
+    say_table(scores_table(result.comparison.table()))
+    say(result.faithfulness.to_text())
+    say(f"\n{result.comparison.verdict}", bold=True)
+    say(f"Page: {result.page}")

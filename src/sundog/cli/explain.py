@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from sundog.cli import options
+from sundog.cli.say import count, next_command, say, say_skipped
 
 
 def explain(
@@ -34,12 +34,12 @@ def explain(
     limit: options.Limit = None,
     size: options.Size = None,
     resize: options.ResizeOption = "pad",
-    palette: Annotated[
-        str,
-        typer.Option(
-            "--palette", help="Colours of the overlay: red_blue or a colour-blind-safe one."
-        ),
-    ] = "red_blue",
+    mean: options.Mean = None,
+    std: options.Std = None,
+    network_output: options.NetworkOutputOption = "logits",
+    path_column: options.PathColumn = None,
+    label_column: options.LabelColumn = None,
+    palette: options.Palette = "red_blue",
     batch_size: options.BatchSize = 16,
     device: options.Device = "cpu",
     seed: options.Seed = 0,
@@ -51,6 +51,7 @@ def explain(
     from sundog.audit.subject import open_subject
 
     asked = parse_methods(methods)
+    colours = options.palette(palette)
     subject = open_subject(
         source,
         model=model,
@@ -65,6 +66,11 @@ def explain(
         device=device,
         seed=seed,
         download=download,
+        mean=options.channels("--mean", mean),
+        std=options.channels("--std", std),
+        output=options.network_output(network_output),
+        path_column=path_column,
+        label_column=label_column,
     )
     run = explain_images(
         subject,
@@ -73,16 +79,30 @@ def explain(
         target=parse_target(target, subject.class_names),
         output=options.output(output),
         seed=seed,
-        palette=palette,
+        palette=colours,
         command=options.command_line(sys.argv),
     )
-    console = Console()
-    console.print(
-        f"{run.images} images, {len(run.costs)} methods, {run.skipped} unreadable images."
+    labelled = int((run.predictions["label"] >= 0).sum())
+    say(
+        f"{count(run.images, 'image')} ({labelled} labelled), {count(len(run.costs), 'method')}, "
+        f"{run.skipped} left out."
     )
-    for skipped in subject.image_set.skipped[:10]:
-        console.print(f"  left out: {skipped.source}: {skipped.reason}", highlight=False)
-    console.print(f"Page: {run.page}", highlight=False)
-    console.print(
-        f"Which method to trust: sundog faithfulness {source} --model {model}", highlight=False
+    say_skipped(subject.image_set.skipped)
+    say(f"Page: {run.page}")
+    again = next_command(
+        "faithfulness",
+        source,
+        options={
+            "--model": model,
+            "--checkpoint": checkpoint,
+            "--classes": classes,
+            "--class-names": class_names,
+            "--split": split,
+            "--limit": limit,
+            "--size": size,
+            "--mean": mean,
+            "--std": std,
+            "--label-column": label_column,
+        },
     )
+    say(f"Which method to trust: {again}")

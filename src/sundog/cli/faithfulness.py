@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from sundog.cli import options
+from sundog.cli.say import say, say_skipped
 
 
 def faithfulness(
@@ -39,6 +39,11 @@ def faithfulness(
     limit: options.Limit = None,
     size: options.Size = None,
     resize: options.ResizeOption = "pad",
+    mean: options.Mean = None,
+    std: options.Std = None,
+    network_output: options.NetworkOutputOption = "logits",
+    path_column: options.PathColumn = None,
+    label_column: options.LabelColumn = None,
     batch_size: options.BatchSize = 16,
     device: options.Device = "cpu",
     seed: options.Seed = 0,
@@ -65,6 +70,11 @@ def faithfulness(
         device=device,
         seed=seed,
         download=download,
+        mean=options.channels("--mean", mean),
+        std=options.channels("--std", std),
+        output=options.network_output(network_output),
+        path_column=path_column,
+        label_column=label_column,
     )
     masks = None
     if has_masks(subject.image_set):
@@ -83,6 +93,6 @@ def faithfulness(
         seed=seed,
         command=options.command_line(sys.argv),
     )
-    console = Console()
-    console.print(run.table.to_text(), highlight=False, markup=False, soft_wrap=True)
-    console.print(f"Page: {run.page}", highlight=False)
+    say(run.table.to_text())
+    say_skipped(subject.image_set.skipped)
+    say(f"Page: {run.page}")

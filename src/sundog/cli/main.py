@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
+from typer.core import TyperGroup
 
 import sundog
 from sundog.cli import compare, demo, explain, faithfulness, plant, table, train
-from sundog.core.errors import SundogError
+from sundog.cli.say import say_error
+from sundog.core.errors import SundogError, first_line
+
+TRACEBACK = "SUNDOG_TRACEBACK"
+"""Environment variable: if set, an unexpected error is shown with its traceback."""
+
+
+class Commands(TyperGroup):
+    """The commands; an interrupted one says that it can go on."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was typed."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.echo("Interrupted; run the same command again to go on.", err=True)
+            raise typer.Exit(130) from None
+
 
 app = typer.Typer(
+    cls=Commands,
     name="sundog",
     help="Find, explain, confirm and repair bias in image classifiers.",
     no_args_is_help=True,
@@ -50,8 +68,15 @@ def main() -> None:
     try:
         app()
     except SundogError as error:
-        Console(stderr=True).print(f"[bold red]Error:[/] {escape(error.message)}", highlight=False)
+        say_error(error.message)
         sys.exit(2)
-    except KeyboardInterrupt:
-        Console(stderr=True).print("Interrupted; run the same command again to go on.")
-        sys.exit(130)
+    except OSError as error:
+        place = f": {error.filename}" if error.filename else ""
+        say_error(f"{error.strerror or first_line(error)}{place}")
+        sys.exit(2)
+    except Exception as error:
+        if os.environ.get(TRACEBACK):
+            raise
+        say_error(f"unexpected, a defect of Sundog: {first_line(error)}")
+        say_error(f"set {TRACEBACK}=1 and repeat the command to see where; please report it.")
+        sys.exit(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import Annotated, Any, Literal, get_args
 
 import typer
 
-from sundog.core.errors import UnknownNameError
+from sundog.core.errors import InputError, UnknownNameError
 
 Resize = Literal["pad", "crop", "stretch"]
+NetworkOutput = Literal["logits", "probabilities", "binary_logit"]
 OutputKind = Literal["logit", "probability", "log_probability"]
 Spacing = Literal["equal", "log"]
 Fill = Literal["black", "grey", "mean", "blur", "noisy_linear"]
@@ -68,6 +70,35 @@ BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Images per 
 Download = Annotated[
     bool, typer.Option("--download", help="Allow downloading images or weights that are missing.")
 ]
+Mean = Annotated[
+    str | None,
+    typer.Option(
+        "--mean",
+        help="What the network subtracts per channel, in [0, 1] units, e.g. 0.485,0.456,0.406. "
+        "Needed for TorchScript, .pt2 and .onnx files, which do not say.",
+    ),
+]
+Std = Annotated[
+    str | None, typer.Option("--std", help="What it divides by per channel, as --mean.")
+]
+NetworkOutputOption = Annotated[
+    str,
+    typer.Option(
+        "--network-output", help="What the network returns: logits, probabilities or binary_logit."
+    ),
+]
+PathColumn = Annotated[
+    str | None, typer.Option("--path-column", help="Column of a manifest with the paths [path].")
+]
+LabelColumn = Annotated[
+    str | None, typer.Option("--label-column", help="Column with the labels [label].")
+]
+Palette = Annotated[
+    str,
+    typer.Option(
+        "--palette", help="Colours of the overlay: red_blue, orange_purple or magenta_cyan."
+    ),
+]
 Out = Annotated[
     Path, typer.Option("--out", "-o", help="Folder to write; an interrupted run goes on there.")
 ]
@@ -110,6 +141,30 @@ def classes(text: str | None) -> str | list[int] | list[str] | None:
     if all(part.isdigit() for part in parts):
         return [int(part) for part in parts]
     return parts[0] if len(parts) == 1 else parts
+
+
+def channels(option: str, text: str | None) -> tuple[float, ...] | None:
+    """Read --mean or --std: one number for all channels, or three."""
+    parts = names(text)
+    if parts is None:
+        return None
+    try:
+        values = tuple(float(part) for part in parts)
+    except ValueError:
+        values = ()
+    if len(values) not in (1, 3) or not all(math.isfinite(value) for value in values):
+        raise InputError(option, expected="one number, or three with commas", got=repr(text))
+    return values * 3 if len(values) == 1 else values
+
+
+def network_output(text: str) -> NetworkOutput:
+    """Read --network-output."""
+    return choice("--network-output", text, get_args(NetworkOutput))
+
+
+def palette(text: str) -> str:
+    """Read --palette."""
+    return choice("--palette", text, ("red_blue", "orange_purple", "magenta_cyan"))
 
 
 def resize(text: str) -> Resize:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from sundog.cli import options
+from sundog.cli.say import count, next_command, say, say_skipped
 
 
 def plant(
@@ -25,6 +25,8 @@ def plant(
     limit: options.Limit = None,
     size: options.Size = None,
     resize: options.ResizeOption = "pad",
+    path_column: options.PathColumn = None,
+    label_column: options.LabelColumn = None,
     seed: options.Seed = 0,
     download: options.Download = False,
 ) -> None:
@@ -33,7 +35,16 @@ def plant(
     from sundog.data.load import load_image_set
     from sundog.data.planted_set import write_planted
 
-    image_set = load_image_set(source, split=split, limit=limit, seed=seed, download=download)
+    image_set = load_image_set(
+        source,
+        split=split,
+        limit=limit,
+        seed=seed,
+        download=download,
+        path_column=path_column,
+        label_column=label_column,
+    )
+    image_set.require_classes(2)
     made = parse_cue(
         cue,
         class_count=len(image_set.class_names),
@@ -44,13 +55,11 @@ def plant(
     written = write_planted(
         image_set, made, out, size=size, resize=options.resize(resize), workers=2
     )
-    console = Console()
-    console.print(
-        f"{written.count} images with cue {made.name!r} (strength {strength}), "
-        f"{written.resumed} of them from an earlier run, {len(written.skipped)} left out.",
-        highlight=False,
+    say(
+        f"{count(written.count, 'image')} with cue {made.name!r} (strength {strength}), "
+        f"{written.resumed} of them from an earlier run, {len(written.skipped)} left out."
     )
-    for skipped in written.skipped[:10]:
-        console.print(f"  left out: {skipped.source}: {skipped.reason}", highlight=False)
-    console.print(f"Manifest: {written.manifest}", highlight=False)
-    console.print(f"Train on it: sundog train {written.manifest} --out RUN", highlight=False)
+    say_skipped(written.skipped)
+    say(f"Manifest: {written.manifest}")
+    again = next_command("train", str(written.manifest), options={"--out": "RUN"})
+    say(f"Train on it: {again}")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from sundog.cli.say import say_table
 from sundog.core.errors import UnknownNameError
 
 KINDS = ("methods", "cues", "metrics", "models", "sets")
@@ -24,7 +24,9 @@ def list_table(
     columns, rows = catalog(kind)
     table = Table(title=kind.capitalize(), title_justify="left", show_lines=False, box=None)
     for index, column in enumerate(columns):
-        table.add_column(column, style="bold" if index == 0 else "", no_wrap=index == 0)
+        table.add_column(
+            column, style="bold" if index == 0 else "", no_wrap=index == 0, overflow="fold"
+        )
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    say_table(table)

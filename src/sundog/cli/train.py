@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from sundog.cli import options
+from sundog.cli.say import next_command, say
 
 
 def train(
@@ -42,6 +42,8 @@ def train(
     seed: options.Seed = 5807,
     size: options.Size = None,
     resize: options.ResizeOption = "pad",
+    path_column: options.PathColumn = None,
+    label_column: options.LabelColumn = None,
     augment: Annotated[str, typer.Option("--augment", help="none, flip or flip-shift.")] = "none",
     optimizer: Annotated[str, typer.Option("--optimizer", help="adamw or sgd.")] = "adamw",
     schedule: Annotated[str, typer.Option("--schedule", help="cosine or constant.")] = "cosine",
@@ -80,13 +82,21 @@ def train(
         limit=limit,
         device=device,
         download=download,
+        path_column=path_column,
+        label_column=label_column,
         resume=not restart,
     )
-    console = Console()
     for line in run.last_lines():
-        console.print(line, highlight=False)
-    console.print(f"Run: {out}", highlight=False)
-    console.print(
-        f"Compare it with another run: sundog compare {out} OTHER --images {source}",
-        highlight=False,
+        say(line)
+    say(f"Run: {out}")
+    again = next_command(
+        "compare",
+        str(out),
+        "OTHER",
+        options={
+            "--images": validation if validation is not None else source,
+            "--split": run.held_split,
+            "--label-column": label_column,
+        },
     )
+    say(f"Compare it with another run: {again}")

@@ -20,6 +20,7 @@ and what to try.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -105,5 +106,7 @@ class MissingExtraError(SundogError, ImportError):
 
 def first_line(error: BaseException, limit: int = 160) -> str:
     """Return the kind and the first line of a foreign error, for the ``got`` of ours."""
-    lines = str(error).strip().splitlines()
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))  # colours of the terminal
+    plain = re.sub(r"[\x00-\x09\x0b-\x1f\x7f]", " ", plain)
+    lines = plain.strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:limit]}" if lines else type(error).__name__

@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from sundog.core.errors import RunFolderError
+from sundog.core.errors import RunFolderError, first_line
 from sundog.core.files import atomic_path, write_json, write_table
 from sundog.core.locks import FolderLock
 from sundog.core.records import SCHEMA_VERSION, Manifest
@@ -93,8 +93,16 @@ class RunFolder:
                     got=f"{len(foreign)} other files (such as {sorted(foreign)[0]!r})",
                     hint="Choose another folder.",
                 )
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FolderLock(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = FolderLock(folder)
+        except OSError as error:
+            raise RunFolderError(
+                f"The run folder {str(folder)!r}",
+                expected="one that can be written",
+                got=first_line(error),
+                hint="Choose another folder.",
+            ) from error
         try:
             if present.exists():
                 manifest = read_manifest(folder)

@@ -65,7 +65,9 @@ def open_folder(
         )
     roots = _split_roots(root, split)
     classes = _class_names([path for _, path in roots.items()], root, class_names)
-    chosen = {s: p for s, p in roots.items() if split in (None, "all") or s == _canonical(split)}
+    chosen = {
+        s: p for s, p in roots.items() if split in (None, "all") or s == canonical_split(split)
+    }
     if len(chosen) > 1 and split is None:
         raise DataError(
             f"Folder {str(root)!r} has several splits; split",
@@ -98,7 +100,8 @@ def open_folder(
     )
 
 
-def _canonical(split: str | None) -> str:
+def canonical_split(split: str | None) -> str:
+    """Return train, validation or test for a synonym of it; any other name as it is."""
     return _CANONICAL.get((split or "").lower(), split or "")
 
 
@@ -106,7 +109,7 @@ def _split_roots(root: Path, split: str | None) -> dict[str, Path]:
     """Return the folder of each split, or ``{"": root}`` if there are no splits."""
     found = {_CANONICAL.get(p.name.lower(), ""): p for p in _subfolders(root)}
     has_splits = bool(found) and "" not in found
-    wanted = _canonical(split)
+    wanted = canonical_split(split)
     if split is not None and wanted != "all" and wanted not in found:
         raise DataError(
             f"split of folder {str(root)!r}",

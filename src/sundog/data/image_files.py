@@ -67,7 +67,7 @@ def open_image_files(
         first = f" First: {left_out[0].source}: {left_out[0].reason}" if left_out else ""
         raise DataError(
             f"Image set {name!r}",
-            expected="at least one readable image",
+            expected="with at least one readable image",
             got=f"none among {len(files)} files",
             hint=first.strip(),
         )

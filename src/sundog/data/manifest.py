@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from sundog.core.errors import DataError, UnknownNameError
+from sundog.data.folder import canonical_split
 from sundog.data.image_files import open_image_files
 from sundog.data.image_set import ImageSet
 from sundog.data.labels import resolve_labels
@@ -39,7 +40,8 @@ def open_manifest(
 
     Args:
         manifest: ``.csv`` or ``.parquet``.
-        split: keep the rows whose ``split_column`` has this value; None or ``all`` keeps all.
+        split: keep the rows whose ``split_column`` has this value, or a synonym of it; None or
+            ``all`` keeps all.
         class_names: allowed classes, in order; None: those of ``classes.json`` beside the
             manifest, or else those that occur.
         path_column: name of the column with the paths.
@@ -60,7 +62,7 @@ def open_manifest(
     if split not in (None, "all"):
         table = _only_split(table, split_column, str(split))
     if not len(table):
-        raise DataError(f"Manifest {path.name!r}", expected="at least one row", got="none")
+        raise DataError(f"Manifest {path.name!r}", expected="with at least one row", got="none")
     if label_column in table.columns:
         values = table[label_column].astype(object).tolist()
     elif label_column == "label":
@@ -110,10 +112,13 @@ def _only_split(table: pd.DataFrame, column: str, split: str) -> pd.DataFrame:
     if column not in table.columns:
         raise UnknownNameError("split_column", column, map(str, table.columns))
     values = table[column].astype(str)
-    if not (values == split).any():
+    chosen = values == split
+    if not chosen.any():  # as folders: val and valid mean validation
+        chosen = values.map(canonical_split) == canonical_split(split)
+    if not chosen.any():
         found = ", ".join(sorted(set(values))[:8])
         raise DataError("split", expected=f"one of {found}", got=repr(split))
-    return table[values == split].reset_index(drop=True)
+    return table[chosen].reset_index(drop=True)
 
 
 def _sidecar(manifest: Path) -> list[str] | None:

@@ -106,10 +106,16 @@ class Classifier(nn.Module):
 
     def with_class_names(self, class_names: Sequence[str]) -> Classifier:
         """Return a classifier of the same network (shared, not copied) with these names."""
+        return self.with_classes(self.class_indices, class_names)
+
+    def with_classes(
+        self, class_indices: Sequence[int] | None, class_names: Sequence[str] | None
+    ) -> Classifier:
+        """Return a classifier of the same network (shared) with these output columns and names."""
         return Classifier(
             self.network,
             class_names=class_names,
-            class_indices=self.class_indices,
+            class_indices=class_indices,
             mean=self.mean.flatten().tolist(),
             std=self.std.flatten().tolist(),
             input_size=self.input_size,

