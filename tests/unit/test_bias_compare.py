@@ -245,11 +245,21 @@ def test_three_runs():
         (lambda t: t.assign(label=1 - t["label"]), "label of 'B' and 'A'.*same order"),
         (lambda t: t.assign(id=t["id"] + t["cue_on"].astype(str)), "seen both with and without"),
         (lambda t: t.assign(loss=np.inf), "loss of 'A' must be finite"),
+        (lambda t: t.assign(prediction=t["prediction"] + 0.7), "prediction of 'A' must be class"),
+        (
+            lambda t: t.assign(label=t["label"] * np.inf + 1),
+            "without missing|must be class indices",
+        ),
+        (lambda t: t.assign(label="a"), "label of 'A' must be class indices"),
+        (
+            lambda t: t.assign(cue_on=t["cue_on"].astype("boolean").where(t["prediction"] > 0)),
+            "cue_on of 'A' must be True or False in every row",
+        ),
     ],
 )
 def test_bad_tables_are_refused_in_plain_words(change, message):
     a, b = rows(label=LABEL, **CHEAT), rows(label=LABEL, **HONEST)
-    other = b if "label" in message else change(b)
+    other = b if "same order" in message else change(b)
     with pytest.raises(InputError, match=message):
         compare_models({"A": change(a), "B": other})
 

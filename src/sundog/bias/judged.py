@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from sundog.core.errors import InputError
 
@@ -86,9 +87,11 @@ def _split(run: str, table: pd.DataFrame, notes: list[str]) -> dict[Condition, p
             hint="Split the table by run_id first.",
         )
     frame = table.reset_index(drop=True)
-    if not pd.api.types.is_bool_dtype(frame["cue_on"]):
+    if not pd.api.types.is_bool_dtype(frame["cue_on"]) or frame["cue_on"].isna().any():
         raise InputError(
-            f"cue_on of {run!r}", expected="True or False", got=f"dtype {frame['cue_on'].dtype}"
+            f"cue_on of {run!r}",
+            expected="True or False in every row",
+            got=f"dtype {frame['cue_on'].dtype}, {int(frame['cue_on'].isna().sum())} missing",
         )
     on = frame["cue_on"].to_numpy(bool)
     always = frame[["id", "label", "prediction", "probability"]].isna().any(axis=1).to_numpy()
@@ -109,8 +112,8 @@ def _split(run: str, table: pd.DataFrame, notes: list[str]) -> dict[Condition, p
             got="values outside",
             hint="Pass probabilities, not logits.",
         )
-    label, prediction = frame["label"].to_numpy(int), frame["prediction"].to_numpy(int)
-    cue = np.where(on, frame["cue_class"].fillna(-1).to_numpy(float), -1).astype(int)
+    label, prediction = _classes(run, "label", frame), _classes(run, "prediction", frame)
+    cue = _classes(run, "cue_class", frame.assign(cue_class=frame["cue_class"].where(on, -1)))
     clean = pd.DataFrame(
         {
             "id": frame["id"].astype(str),
@@ -136,6 +139,21 @@ def _split(run: str, table: pd.DataFrame, notes: list[str]) -> dict[Condition, p
             hint="Reliance is the difference that the cue makes; predict the clean images too.",
         )
     return parts
+
+
+def _classes(run: str, column: str, frame: pd.DataFrame) -> NDArray[np.int64]:
+    """Return a column of class indices; a fraction would be cut off to another class."""
+    try:
+        values = frame[column].to_numpy(float)
+    except (TypeError, ValueError):
+        values = np.array([np.nan])
+    if not (np.isfinite(values) & (values == np.floor(values))).all():
+        raise InputError(
+            f"{column} of {run!r}",
+            expected="class indices, integers",
+            got=f"dtype {frame[column].dtype} with other values",
+        )
+    return values.astype(np.int64)
 
 
 def _unique(run: str, condition: str, frame: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
