@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from sundog import get_model, save_classifier
+from sundog import from_arrays, get_model, make_subject, save_classifier, train_classifier
+from sundog.audit.requests import parse_methods
 from sundog.audit.training import open_train_validation
 from sundog.cli.main import app, main
 from sundog.cli.say import next_command
@@ -219,3 +220,36 @@ def test_training_with_other_images_takes_the_train_split_only(images, tmp_path)
 
 def test_messages_hold_no_terminal_codes():
     assert first_line(ValueError("\x1b[1mbold\x1b[0m\ttext\nmore")) == "ValueError: bold text"
+
+
+def test_a_network_trained_at_the_images_own_size_is_asked_at_that_size(tmp_path):
+    digits = load_image_set("digits", split="train", limit=40)
+    run = train_classifier("small-cnn", digits, epochs=1, out_dir=tmp_path / "run", device="cpu")
+    assert run.classifier.input_size == (28, 28)
+    subject = make_subject(digits, get_model(tmp_path / "run"))
+    assert subject.size == (28, 28)
+    logits = torch.cat([subject.classifier.predict(batch.images) for batch in subject.batches()])
+    right = float((logits.argmax(1) == torch.from_numpy(digits.labels)).float().mean())
+    assert right == pytest.approx(run.history["accuracy"].iloc[-1])
+
+
+def test_validation_images_of_another_size_need_a_size():
+    draw = np.random.default_rng(0)
+    small, large = (
+        from_arrays(
+            draw.integers(0, 256, (8, side, side, 3), dtype=np.uint8), np.arange(8) % 2, ("a", "b")
+        )
+        for side in (28, 32)
+    )
+    with pytest.raises(InputError, match="different sizes"):
+        train_classifier("small-cnn", small, validation_set=large, epochs=1, device="cpu")
+
+
+def test_the_seed_reaches_the_methods_that_draw():
+    found = parse_methods("rise:n_samples=8,grad_cam,gradient_shap:seed=2", seed=5)
+    assert [given for _, given in found.values()] == [
+        {"seed": 5, "n_samples": 8},
+        {},
+        {"seed": 2},
+    ]
+    assert parse_methods("rise")["rise"] == ("rise", {})

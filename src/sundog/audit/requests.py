@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,11 +13,12 @@ from sundog.data.planting import Cue, make_cue
 from sundog.explain.registry import METHODS
 
 
-def parse_methods(text: str) -> dict[str, tuple[str, Mapping[str, Any]]]:
+def parse_methods(text: str, *, seed: int = 0) -> dict[str, tuple[str, Mapping[str, Any]]]:
     """Read ``a,b:key=value:key=value``: label -> (method, parameters).
 
     The label is the text itself, so that one method can be asked for with several parameters.
-    ``all`` stands for every method of the table.
+    ``all`` stands for every method of the table. A ``seed`` other than 0 is given to every method
+    that draws at random, unless its own parameters say one.
 
     Raises:
         UnknownNameError: no such method.
@@ -24,7 +26,7 @@ def parse_methods(text: str) -> dict[str, tuple[str, Mapping[str, Any]]]:
     """
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if parts == ["all"]:
-        return {name: (name, {}) for name in METHODS if name not in _NEED_MORE}
+        return {name: (name, _seeded(name, {}, seed)) for name in METHODS if name not in _NEED_MORE}
     if not parts:
         raise InputError("--methods", expected="at least one method", got="none")
     found: dict[str, tuple[str, Mapping[str, Any]]] = {}
@@ -34,8 +36,13 @@ def parse_methods(text: str) -> dict[str, tuple[str, Mapping[str, Any]]]:
             raise UnknownNameError("method", name, METHODS)
         if part in found:
             raise InputError("--methods", expected="each once", got=f"{part!r} twice")
-        found[part] = (name, dict(parse_parameter(pair) for pair in pairs))
+        found[part] = (name, _seeded(name, dict(parse_parameter(pair) for pair in pairs), seed))
     return found
+
+
+def _seeded(name: str, given: dict[str, Any], seed: int) -> dict[str, Any]:
+    draws = "seed" in inspect.signature(METHODS[name].function).parameters
+    return {"seed": seed, **given} if draws and seed else given
 
 
 _NEED_MORE = {"neuron_conductance", "attention_rollout"}

@@ -67,7 +67,7 @@ def compare(
     from sundog.audit.requests import parse_methods
     from sundog.audit.runs import name_models, open_runs
 
-    asked = parse_methods(methods) if map_images else {}
+    asked = parse_methods(methods, seed=seed) if map_images else {}
     colours = options.palette(palette)
     opened = open_runs(
         name_models(models),

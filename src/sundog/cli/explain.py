@@ -50,7 +50,7 @@ def explain(
     from sundog.audit.requests import parse_methods, parse_target
     from sundog.audit.subject import open_subject
 
-    asked = parse_methods(methods)
+    asked = parse_methods(methods, seed=seed)
     colours = options.palette(palette)
     subject = open_subject(
         source,

@@ -55,7 +55,7 @@ def faithfulness(
     from sundog.audit.requests import parse_methods
     from sundog.audit.subject import open_subject
 
-    asked = parse_methods(methods)
+    asked = parse_methods(methods, seed=seed)
     subject = open_subject(
         source,
         model=model,

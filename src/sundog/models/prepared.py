@@ -62,6 +62,15 @@ class PreparedImages:
         """Whether the images are in memory."""
         return self._kept is not None
 
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) of the prepared images in pixels."""
+        if self._kept is not None:
+            shape = self._kept.pixels.shape
+        else:
+            shape = next(self._stream(self.image_set, 1)).images.shape
+        return int(shape[2]), int(shape[3])
+
     def __len__(self) -> int:
         return len(self.image_set)
 

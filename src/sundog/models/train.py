@@ -111,7 +111,7 @@ def train_classifier(
         weight_decay: decoupled for AdamW, L2 for SGD.
         batch_size: images per step.
         size: (height, width) or side in pixels; the network's input size if None, else the
-            images' own common size.
+            images' own common size, which becomes the classifier's input size.
         resize: ``pad``, ``crop`` or ``stretch``.
         augment: ``none``, ``flip`` or ``flip-shift``.
         optimizer: ``adamw`` or ``sgd`` (momentum 0.9).
@@ -186,6 +186,14 @@ def train_classifier(
 
     trained_on = prepare(train_set)
     judged_on = trained_on if validation_set is None else prepare(validation_set)
+    if judged_on.image_size != trained_on.image_size:
+        raise InputError(
+            "size",
+            expected="given for training and validation images of different sizes",
+            got=f"{trained_on.image_size} and {judged_on.image_size}",
+        )
+    # Kept with the weights: at another size the trained network would answer otherwise.
+    classifier.input_size = trained_on.image_size
     split = "train" if validation_set is None else "validation"
     run = TrainingLoop(classifier, options, trained_on, train_cue, place)
     history: list[dict[str, Any]] = []
