@@ -15,6 +15,7 @@ from torch import Tensor
 from sundog.audit.subject import Subject
 from sundog.core.run_folder import RunFolder
 from sundog.explain.attribute import attribute
+from sundog.explain.attribution import Attribution
 from sundog.explain.plan import make_plan
 from sundog.faithfulness.curve import Fill, Spacing
 from sundog.faithfulness.metrics import METRICS
@@ -36,8 +37,8 @@ class FaithfulnessRun:
     table: FaithfulnessTable
 
 
-def explainers_of(subject: Subject, methods: Methods) -> dict[str, Callable[[Tensor], Tensor]]:
-    """Return label -> ``images -> maps`` for methods of the table.
+def explainers_of(subject: Subject, methods: Methods) -> dict[str, Callable[[Tensor], Attribution]]:
+    """Return label -> ``images -> attribution`` (maps and their cost) for methods of the table.
 
     Raises:
         UnknownNameError: unknown method or parameter.
@@ -45,8 +46,8 @@ def explainers_of(subject: Subject, methods: Methods) -> dict[str, Callable[[Ten
     for name, given in methods.values():
         make_plan(name, given)
 
-    def explain(images: Tensor, *, name: str, given: Mapping[str, Any]) -> Tensor:
-        return attribute(subject.classifier, images, name, **given).maps
+    def explain(images: Tensor, *, name: str, given: Mapping[str, Any]) -> Attribution:
+        return attribute(subject.classifier, images, name, **given)
 
     return {
         label: partial(explain, name=name, given=given) for label, (name, given) in methods.items()
