@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from sundog import from_arrays, get_model, make_subject, save_classifier, train_classifier
 from sundog.audit.requests import parse_methods
+from sundog.audit.subject import open_subject
 from sundog.audit.training import open_train_validation
 from sundog.cli.main import app, main
 from sundog.cli.say import next_command
@@ -253,3 +254,32 @@ def test_the_seed_reaches_the_methods_that_draw():
         {"seed": 2},
     ]
     assert parse_methods("rise")["rise"] == ("rise", {})
+
+
+def test_a_run_is_asked_with_the_resizing_it_was_trained_with(tmp_path):
+    digits = load_image_set("digits", split="train", limit=40)
+    train_classifier(
+        "small-cnn", digits, epochs=1, size=32, resize="crop", out_dir=tmp_path / "r", device="cpu"
+    )
+    with pytest.raises(InputError, match="resize must be 'crop'"):
+        open_subject("digits", model=tmp_path / "r", limit=10)
+    assert open_subject("digits", model=tmp_path / "r", limit=10, resize="crop").resize == "crop"
+
+
+@pytest.mark.filterwarnings(
+    "ignore:.*torch.jit:FutureWarning", "ignore:.*torch.jit:DeprecationWarning"
+)
+def test_random_weights_and_missing_normalisation_are_said(tmp_path):
+    network = get_model("small-cnn", class_names=NAMES).network.eval()
+    torch.jit.trace(network, torch.zeros(1, 3, 32, 32)).save(str(tmp_path / "m.ts"))
+    for model, words in (("small-cnn", "random weights"), (tmp_path / "m.ts", "--mean and --std")):
+        result = CliRunner().invoke(
+            app,
+            [
+                *("explain", "photos", "--limit", "1", "--model", str(model), "--size", "32"),
+                *("--class-names", "a,b,c", "--methods", "gradient_norm"),
+                *("--out", str(tmp_path / words)),
+            ],
+            catch_exceptions=False,
+        )
+        assert words in result.output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from jaxtyping import Int64
 
 from sundog.audit.align import align_labels, match_classes
-from sundog.core.errors import DataError, InputError, SundogError, first_line
+from sundog.core.errors import CheckpointError, DataError, InputError, SundogError, first_line
 from sundog.core.shapes import Labels
 from sundog.data.image_set import Batch, ImageSet
 from sundog.data.load import load_image_set
@@ -75,6 +76,22 @@ class Subject:
             "model_fingerprint": model_fingerprint(self.classifier),
         }
 
+    def notes(self) -> tuple[str, ...]:
+        """Return what a person should know before trusting any number of this classifier."""
+        found = []
+        if self.classifier.weights == "random":
+            found.append(
+                f"{self.classifier.name!r} has random weights, so that its predictions and maps "
+                "mean nothing; --download fetches published ones, --checkpoint loads a file."
+            )
+        plain = bool((self.classifier.mean == 0).all() and (self.classifier.std == 1).all())
+        if plain and "file" in (self.classifier.recipe or {}):
+            found.append(
+                f"{self.classifier.name!r} does not say its normalisation and was given images in "
+                "[0, 1]; if it was trained on normalised ones, give --mean and --std."
+            )
+        return tuple(found)
+
     def facts(self) -> dict[str, object]:
         """Return what a page says about the images and the classifier."""
         counts = self.image_set
@@ -90,6 +107,7 @@ class Subject:
             "size": f"{self.size[0]} x {self.size[1]} px, {self.resize}",
             "labelled": f"{int((self.labels >= 0).sum())} of {len(counts)}",
             "classifier": self.classifier.name,
+            "weights": self.classifier.weights,
             "normalisation": f"mean {_triple(self.classifier.mean)}, "
             f"std {_triple(self.classifier.std)}",
             "classes": f"{len(self.class_names)}: "
@@ -197,7 +215,11 @@ def open_subject(
     """Open images and classifier by name; see :func:`load_image_set` and :func:`get_model`.
 
     ``classes="auto"`` keeps those of the classifier's classes that the image set has, by name.
+
+    Raises:
+        InputError: a training run's folder with another ``resize`` than it was trained with.
     """
+    _check_resize(model, resize)
     image_set = load_image_set(
         source,
         split=split,
@@ -221,6 +243,24 @@ def open_subject(
         classes = _shared_classes(image_set, whole)
     classifier = get_model(model, checkpoint, classes, **arguments)
     return make_subject(image_set, classifier, size=size, resize=resize, batch_size=batch_size)
+
+
+def _check_resize(model: str | Path, resize: Resize) -> None:
+    """Refuse another resizing than a training run's: its network has not seen such images."""
+    file = Path(model) / "args.json"
+    if not file.is_file():
+        return
+    try:
+        trained = json.loads(file.read_text(encoding="utf-8")).get("resize", resize)
+    except (ValueError, AttributeError) as error:
+        raise CheckpointError(f"File {str(file)!r}", expected="JSON", got="other") from error
+    if trained != resize:
+        raise InputError(
+            "resize",
+            expected=f"{trained!r}, with which {str(model)!r} was trained",
+            got=repr(resize),
+            hint=f"Try --resize {trained}.",
+        )
 
 
 def _shared_classes(image_set: ImageSet, classifier: Classifier) -> list[int]:

@@ -102,7 +102,8 @@ def compare(
     )
     say_table(scores_table(run.comparison.table()))
     say(run.comparison.verdict, bold=True)
-    for note in run.comparison.notes:
+    notes = [note for subject in opened.subjects.values() for note in subject.notes()]
+    for note in (*notes, *run.comparison.notes):
         say(f"Note: {note}")
     say(f"Page: {run.page}")
 

@@ -88,6 +88,8 @@ def explain(
         f"{run.skipped} left out."
     )
     say_skipped(subject.image_set.skipped)
+    for note in subject.notes():
+        say(f"Note: {note}")
     say(f"Page: {run.page}")
     again = next_command(
         "faithfulness",

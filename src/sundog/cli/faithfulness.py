@@ -95,4 +95,6 @@ def faithfulness(
     )
     say(run.table.to_text())
     say_skipped(subject.image_set.skipped)
+    for note in subject.notes():
+        say(f"Note: {note}")
     say(f"Page: {run.page}")
