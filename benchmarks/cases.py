@@ -29,7 +29,8 @@ CLASSES = 10
 class Case:
     """One method: our call, the peer's calls (best documented settings), and how to compare.
 
-    ``same``: maximum relative difference allowed between the two results; None where both draw
+    ``same``: maximum relative difference allowed between the two results (at ReLU kinks float32
+    gradients differ by a per cent between memory layouts); None where both draw
     random numbers or follow a different (stated) operator, so that only the work is comparable.
     """
 
@@ -97,13 +98,13 @@ def make_cases(classifier: Classifier, images: Tensor, target: Tensor) -> list[C
             "gradient_norm",
             lambda: gradient_norm(classifier, images, target),
             {"captum": lambda: l2(ca.Saliency(model).attribute(images, target, abs=False))},
-            1e-3,
+            2e-2,
         ),
         Case(
             "gradient_x_input",
             lambda: gradient_x_input(classifier, images, target),
             {"captum": lambda: l2(ca.InputXGradient(model).attribute(images, target))},
-            1e-3,
+            2e-2,
         ),
         Case(
             "integrated_gradients (20 steps)",
@@ -208,7 +209,7 @@ def make_cases(classifier: Classifier, images: Tensor, target: Tensor) -> list[C
                     mode="bilinear",
                 )[:, 0]
             },
-            1e-3,
+            2e-2,
         ),
         Case(
             "occlusion 6x6",

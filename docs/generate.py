@@ -5,14 +5,18 @@
 
 import argparse
 import inspect
+import io
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+from PIL import Image
+
 import sundog
 from sundog.audit.catalog import catalog
 from sundog.explain.registry import METHODS
+from sundog.report.figures import figure_bytes
 
 DOCS = Path(__file__).parent
 COMMANDS = ("explain", "faithfulness", "plant", "train", "compare", "demo", "list")
@@ -85,16 +89,31 @@ PAGES = {
 }
 
 
+PICTURES = {
+    "The same images, side by side": "same-images.png",
+    "Do the maps see it?": "lift.png",
+    "Deletion (black fill)": "deletion.png",
+    "A real classifier: efficientnet-lite0 on photographs": "photographs.png",
+}
+"""Section of the demo's page -> the file that holds its last figure."""
+WIDTH = 1500
+
+
 def pictures(folder: Path) -> None:
     """Run the demonstration and keep its figures: all from embedded, freely licensed images."""
     from sundog.audit.practical import run_practical
-    from sundog.report.figures import save_figures
 
     run = run_practical(folder, say=print)
+    (DOCS / "images").mkdir(exist_ok=True)
     for section in run.content.sections:
-        for number, picture in enumerate(section.pictures):
-            name = section.title.lower().split("(")[0].strip().replace(" ", "-").replace("?", "")
-            save_figures(picture.source, DOCS / "images" / f"{name.replace(':', '')}-{number}.png")
+        if section.title in PICTURES:
+            drawn = io.BytesIO(figure_bytes(section.pictures[-1].source))
+            picture = Image.open(drawn).convert("RGB")
+            if picture.width > WIDTH:
+                height = round(picture.height * WIDTH / picture.width)
+                picture = picture.resize((WIDTH, height), Image.Resampling.LANCZOS)
+            small = picture.quantize(192, dither=Image.Dither.NONE)
+            small.save(DOCS / "images" / PICTURES[section.title], optimize=True)
 
 
 def main() -> None:

@@ -135,13 +135,18 @@ def test_faithfulness_prints_controls_and_paired_differences(runs, images, tmp_p
     text = run(
         *("faithfulness", images, "--split", "validation", "--model", runs / "sound"),
         *("--size", 32, "--methods", "gradient_norm,occlusion:grid=4", "--steps", 5),
-        *("--metrics", "deletion", "--fills", "black,mean", "--limit", 30),
+        *("--metrics", "deletion", "--fills", "black,mean", "--limit", 30, "--randomise", 6),
         *("--out", tmp_path / "f"),
     )
     for row in ("(random)", "(centre)", "(edge)", "(constant)", "minus random", "tau"):
         assert row in text
     summary = pd.read_csv(tmp_path / "f" / "tables" / "summary.csv")
     assert set(summary["fill"]) == {"black", "mean"}
+    randomised = pd.read_csv(tmp_path / "f" / "tables" / "randomisation.csv")
+    assert list(randomised["method"].unique()) == ["gradient_norm", "occlusion:grid=4"]
+    assert (randomised["n"] + randomised["missing"] == 6).all()
+    assert (randomised["mean"] < 0.95).all()
+    assert list((tmp_path / "f" / "figures").glob("deletion-*.png"))
     assert (tmp_path / "f" / "index.html").stat().st_size < 5_000_000
 
 

@@ -125,18 +125,14 @@ def test_core_install_explains_without_any_extra():
     """`pip install sundog` alone: no torchvision, no timm, ... and an explanation comes out."""
     code = f"""
 import sys
-class Block:
-    def find_spec(self, name, path=None, target=None):
-        if name.split('.')[0] in {sorted(EXTRAS | TEST_ONLY)!r}:
-            raise ImportError(name + ' is not installed')
-sys.meta_path.insert(0, Block())
+for name in {sorted(EXTRAS | TEST_ONLY)!r}:
+    sys.modules[name] = None
 import torch, sundog
 from sundog.models.nets import SmallCNN
 classifier = sundog.Classifier(SmallCNN(3))
 images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 result = sundog.attribute(classifier, images, "gradient_norm")
 assert result.maps.shape == (2, 32, 32) and float(result.maps.sum()) > 0
-assert not set(sys.modules) & set({sorted(EXTRAS | TEST_ONLY)!r})
 try:
     sundog.load_image_set('digits')
 except ImportError as error:

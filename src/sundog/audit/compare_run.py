@@ -25,7 +25,9 @@ from sundog.explain.attribute import attribute_many
 from sundog.faithfulness.localisation import relevance_mass
 from sundog.report.compare_grid import ModelView
 from sundog.report.compare_page import compare_page
+from sundog.report.overlay import get_palette
 from sundog.report.page import Page, write_page
+from sundog.report.page_figures import save_page_figures
 
 Methods = Mapping[str, tuple[str, Mapping[str, Any]]]
 CONDITIONS = ("off", "aligned", "conflicting")
@@ -103,6 +105,7 @@ def compare_runs(
     Raises:
         InputError: fewer than two classifiers, or classifiers of different classes or size.
     """
+    get_palette(palette)
     first = _check(subjects)
     arguments = {
         "runs": sorted(subjects),
@@ -147,6 +150,7 @@ def compare_runs(
             command=command,
         )
         written = write_page(page, folder.path / "index.html")
+        save_page_figures(page, folder.path / "figures")
         folder.finish()
     return CompareRun(path=folder.path, page=written, content=page, comparison=comparison)
 

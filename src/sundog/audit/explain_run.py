@@ -26,6 +26,7 @@ from sundog.explain.plan import make_plan
 from sundog.faithfulness.deletion import deletion
 from sundog.report.explain_page import explain_page
 from sundog.report.figures import method_grid, save_figures
+from sundog.report.overlay import get_palette
 from sundog.report.page import Page, write_page
 
 SHOWN = 24
@@ -105,6 +106,7 @@ def explain_images(
     Raises:
         SundogError: bad input, in plain words, before anything is computed where possible.
     """
+    get_palette(palette)
     for name, given in requests(methods):
         make_plan(name, given, output=output)
     arguments = {

@@ -12,7 +12,9 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
+from sundog.audit.randomisation import randomise_methods
 from sundog.audit.subject import Subject
+from sundog.core.files import write_table
 from sundog.core.run_folder import RunFolder
 from sundog.explain.attribute import attribute
 from sundog.explain.attribution import Attribution
@@ -23,6 +25,7 @@ from sundog.faithfulness.run import evaluate_faithfulness
 from sundog.faithfulness.table import FaithfulnessTable
 from sundog.report.faithfulness_page import faithfulness_page
 from sundog.report.page import Page, write_page
+from sundog.report.page_figures import save_page_figures
 
 Methods = Mapping[str, tuple[str, Mapping[str, Any]]]
 
@@ -65,6 +68,7 @@ def score_explanations(
     fills: Sequence[Fill] | None = None,
     masks: Mapping[str, np.ndarray[Any, Any]] | None = None,
     controls: bool = True,
+    randomise: int = 0,
     seed: int = 0,
     progress: bool | None = None,
     command: str = "",
@@ -81,7 +85,9 @@ def score_explanations(
         fills: black, grey, mean, blur, noisy_linear; None: black for deletion, blur for insertion.
         masks: image id -> bool mask, for localisation.
         controls: whether the random, centre, edge and constant rows are added.
-        seed: for the random control, noise and permutations.
+        randomise: images on which each method's maps are compared with those of a network with
+            random weights; 0 leaves the check out.
+        seed: for the random control, noise, permutations and random weights.
         progress: None shows it on a terminal.
         command: how to reproduce, shown on the page.
 
@@ -97,6 +103,7 @@ def score_explanations(
         "fills": None if fills is None else list(fills),
         "masks": masks is not None,
         "controls": controls,
+        "randomise": randomise,
         "size": list(subject.size),
         "resize": subject.resize,
     }
@@ -123,11 +130,16 @@ def score_explanations(
             progress=progress,
         )
         table.save(folder.path / "tables")
+        randomised = None
+        if randomise:
+            randomised = randomise_methods(subject, methods, count=randomise, seed=seed)
+            write_table(folder.path / "tables" / "randomisation.csv", randomised)
         page = faithfulness_page(
             summary=table.summary,
             comparisons=table.comparisons,
             curves=table.curves,
             agreement=table.agreement,
+            randomised=randomised,
             directions={name: row.higher_is_better for name, row in METRICS.items()},
             best=_best(table),
             facts=subject.facts(),
@@ -135,6 +147,7 @@ def score_explanations(
             command=command,
         )
         written = write_page(page, folder.path / "index.html")
+        save_page_figures(page, folder.path / "figures")
         folder.finish()
     return FaithfulnessRun(path=folder.path, page=written, content=page, table=table)
 

@@ -70,11 +70,11 @@ def run_practical(
         subjects,
         cue,
         out / "compare",
-        methods=parse_methods(SIDE_BY_SIDE),
+        methods=parse_methods(SIDE_BY_SIDE, seed=seed),
         shown=6,
         seed=seed,
         progress=progress,
-        command="sundog compare biased sound --images digits --split validation",
+        command=f"sundog compare {out}/biased {out}/sound --images digits --split validation",
     )
     say(f"Scoring explanations of the sound model on {SCORED} digits.")
     scored = _score(subjects["sound"], out / "faithfulness", seed=seed, progress=progress)
@@ -129,13 +129,13 @@ def _score(subject: Subject, out: Path, *, seed: int, progress: bool | None) -> 
     some = load_image_set("digits", split="validation", limit=SCORED, seed=seed)
     return score_explanations(
         make_subject(some, subject.classifier, size=28, batch_size=50),
-        parse_methods(METHODS),
+        parse_methods(METHODS, seed=seed),
         out,
         metrics=("deletion", "insertion"),
         seed=seed,
         progress=progress,
-        command=f"sundog faithfulness digits --split validation --model sound --limit {SCORED} "
-        f"--methods {METHODS}",
+        command=f"sundog faithfulness digits --split validation --model {out.parent}/sound "
+        f"--limit {SCORED} --methods {METHODS}",
     )
 
 
@@ -149,7 +149,7 @@ def _photos(out: Path, *, seed: int, progress: bool | None) -> ExplainRun:
     subject = make_subject(whole.subset(chosen), get_model("efficientnet-lite0"), batch_size=6)
     return explain_images(
         subject,
-        parse_methods(PHOTO_METHODS),
+        parse_methods(PHOTO_METHODS, seed=seed),
         out,
         curve_steps=10,
         seed=seed,

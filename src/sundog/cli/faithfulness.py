@@ -31,6 +31,14 @@ def faithfulness(
             "--fills", help="black, grey, mean, blur, noisy_linear (ROAD); several to compare."
         ),
     ] = None,
+    randomise: Annotated[
+        int,
+        typer.Option(
+            "--randomise",
+            min=0,
+            help="Images on which to check that maps change when the weights are made random.",
+        ),
+    ] = 0,
     out: options.Out = Path("faithfulness-run"),
     checkpoint: options.Checkpoint = None,
     classes: options.Classes = None,
@@ -90,6 +98,7 @@ def faithfulness(
         spacing=options.spacings(spacing),
         fills=options.fills(fills),
         masks=masks,
+        randomise=randomise,
         seed=seed,
         command=options.command_line(sys.argv),
     )

@@ -24,6 +24,7 @@ def faithfulness_page(
     comparisons: pd.DataFrame,
     curves: pd.DataFrame,
     agreement: pd.DataFrame,
+    randomised: pd.DataFrame | None = None,
     directions: Mapping[str, bool],
     best: Mapping[str, Sequence[str]],
     facts: Mapping[str, object],
@@ -37,6 +38,7 @@ def faithfulness_page(
         comparisons: paired differences with corrected p-values.
         curves: mean curves with pointwise intervals.
         agreement: Kendall's tau between fills.
+        randomised: similarity of each method's maps to those of a random network, or None.
         directions: metric -> whether higher is better.
         best: metric -> the methods that none is shown to beat, best mean first.
         facts: images and classifier.
@@ -65,6 +67,8 @@ def faithfulness_page(
                 tables=[Table(frame=agreement, caption="Agreement between fills.")],
             )
         )
+    if randomised is not None:
+        sections.append(_randomised_section(randomised))
     sections += [
         Section(title="Images and classifier", facts=facts),
         Section(
@@ -84,6 +88,24 @@ def faithfulness_page(
         lead="Every difference is paired over the same images and corrected for the number of "
         "comparisons (Holm). Where no difference is shown, no winner is named.",
         sections=sections,
+    )
+
+
+def _randomised_section(randomised: pd.DataFrame) -> Section:
+    return Section(
+        title="Do the maps notice other weights?",
+        text=[
+            "Each method's maps of this network against its maps of a copy with random weights, "
+            "for the same class. 1 = the map did not notice: it shows the picture, not the "
+            "network. Low is necessary, not sufficient."
+        ],
+        tables=[
+            Table(
+                frame=randomised,
+                caption="Rank correlation of magnitudes and structural similarity, 95 % intervals.",
+                columns={"mean": Column(better="lower", mark=False)},
+            )
+        ],
     )
 
 
