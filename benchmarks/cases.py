@@ -152,7 +152,7 @@ def make_cases(classifier: Classifier, images: Tensor, target: Tensor) -> list[C
             lambda: deep_lift(classifier, images, target, reduction="none"),
             {"captum": lambda: ca.DeepLift(model).attribute(images, black, target=target)},
             None,
-            "captum is not complete through the overlapping max-pooling",
+            "captum was given a network without reused ReLUs",
         ),
         Case(
             "deep_lift_shap (4 references)",
