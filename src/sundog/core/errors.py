@@ -99,7 +99,7 @@ class MissingExtraError(SundogError, ImportError):
     def __init__(self, package: str, *, extra: str, purpose: str) -> None:
         """Say which extra brings ``package`` and what it is needed for."""
         super().__init__(
-            f"{purpose} needs the package {package!r}, which is not installed",
+            f"{purpose}: the package {package!r} is needed and not installed",
             hint=f"Try: pip install 'sundog[{extra}]'",
         )
 
