@@ -110,7 +110,7 @@ def test_explain_writes_maps_tables_and_a_page(runs, images, tmp_path):
     text = run(
         *("explain", images, "--split", "validation", "--model", runs / "sound", "--size", 32),
         *("--methods", "occlusion:grid=4,gradient_norm,integrated_gradients:n_steps=8,grad_cam"),
-        *("--out", tmp_path / "e", "--batch-size", 16),
+        *("--out", tmp_path / "e", "--batch-size", 16, "--figures", "svg"),
     )
     assert "60 images (60 labelled), 4 methods" in text
     assert "broken.png" in text
@@ -126,6 +126,9 @@ def test_explain_writes_maps_tables_and_a_page(runs, images, tmp_path):
         "integrated_gradients:n_steps=8",
         "grad_cam",
     }
+    drawn = list((tmp_path / "e" / "figures").glob("*.svg"))
+    assert drawn
+    assert all("<svg" in path.read_text()[:600] for path in drawn)
     page = (tmp_path / "e" / "index.html").read_text()
     assert "60 images explained with 4 methods" in page
     assert "<script" not in page

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -79,6 +79,7 @@ def compare_runs(
     alpha: float = 0.05,
     seed: int = 0,
     palette: str = "red_blue",
+    figure_kind: Literal["png", "svg"] = "png",
     progress: bool | None = None,
     command: str = "",
 ) -> CompareRun:
@@ -99,6 +100,7 @@ def compare_runs(
         alpha: probability of any wrong standing.
         seed: for permutations.
         palette: colours of the overlay.
+        figure_kind: png or svg, of the files in ``figures/``.
         progress: None shows it on a terminal.
         command: how to reproduce, shown on the page.
 
@@ -150,7 +152,7 @@ def compare_runs(
             command=command,
         )
         written = write_page(page, folder.path / "index.html")
-        save_page_figures(page, folder.path / "figures")
+        save_page_figures(page, folder.path / "figures", figure_kind)
         folder.finish()
     return CompareRun(path=folder.path, page=written, content=page, comparison=comparison)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -25,9 +25,10 @@ from sundog.explain.objective import OutputKind
 from sundog.explain.plan import make_plan
 from sundog.faithfulness.deletion import deletion
 from sundog.report.explain_page import explain_page
-from sundog.report.figures import method_grid, save_figures
+from sundog.report.figures import method_grid
 from sundog.report.overlay import get_palette
 from sundog.report.page import Page, write_page
+from sundog.report.page_figures import save_page_figures
 
 SHOWN = 24
 """Images drawn in the figures; every image is in the tables and the maps."""
@@ -85,6 +86,7 @@ def explain_images(
     seed: int = 0,
     palette: str = "red_blue",
     shown: int = SHOWN,
+    figure_kind: Literal["png", "svg"] = "png",
     progress: bool | None = None,
     command: str = "",
 ) -> ExplainRun:
@@ -100,6 +102,7 @@ def explain_images(
         seed: kept in the manifest.
         palette: ``red_blue`` or a colour-blind-safe one.
         shown: images in the figures.
+        figure_kind: png or svg, of the files in ``figures/``.
         progress: None shows it on a terminal.
         command: how to reproduce, shown on the page.
 
@@ -157,7 +160,6 @@ def explain_images(
             palette=palette,
             title=f"{subject.classifier.name}: where each method looks",
         )
-        save_figures(figures, folder.path / "figures" / "methods.png")
         content = explain_page(
             figures,
             predictions=predictions,
@@ -167,6 +169,7 @@ def explain_images(
             command=command,
         )
         page = write_page(content, folder.path / "index.html")
+        save_page_figures(content, folder.path / "figures", figure_kind)
         folder.finish()
     return ExplainRun(
         path=folder.path,

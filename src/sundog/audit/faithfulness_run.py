@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -70,6 +70,7 @@ def score_explanations(
     controls: bool = True,
     randomise: int = 0,
     seed: int = 0,
+    figure_kind: Literal["png", "svg"] = "png",
     progress: bool | None = None,
     command: str = "",
 ) -> FaithfulnessRun:
@@ -88,6 +89,7 @@ def score_explanations(
         randomise: images on which each method's maps are compared with those of a network with
             random weights; 0 leaves the check out.
         seed: for the random control, noise, permutations and random weights.
+        figure_kind: png or svg, of the files in ``figures/``.
         progress: None shows it on a terminal.
         command: how to reproduce, shown on the page.
 
@@ -147,7 +149,7 @@ def score_explanations(
             command=command,
         )
         written = write_page(page, folder.path / "index.html")
-        save_page_figures(page, folder.path / "figures")
+        save_page_figures(page, folder.path / "figures", figure_kind)
         folder.finish()
     return FaithfulnessRun(path=folder.path, page=written, content=page, table=table)
 

@@ -57,6 +57,7 @@ def compare(
     path_column: options.PathColumn = None,
     label_column: options.LabelColumn = None,
     palette: options.Palette = "red_blue",
+    figures: options.FigureKindOption = "png",
     batch_size: options.BatchSize = 32,
     device: options.Device = "cpu",
     seed: options.Seed = 0,
@@ -67,6 +68,7 @@ def compare(
     from sundog.audit.requests import parse_methods
     from sundog.audit.runs import name_models, open_runs
 
+    kind = options.figure_kind(figures)
     asked = parse_methods(methods, seed=seed) if map_images else {}
     colours = options.palette(palette)
     opened = open_runs(
@@ -98,6 +100,7 @@ def compare(
         smallest=smallest,
         seed=seed,
         palette=colours,
+        figure_kind=kind,
         command=options.command_line(sys.argv),
     )
     say_table(scores_table(run.comparison.table()))

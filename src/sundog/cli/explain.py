@@ -40,6 +40,7 @@ def explain(
     path_column: options.PathColumn = None,
     label_column: options.LabelColumn = None,
     palette: options.Palette = "red_blue",
+    figures: options.FigureKindOption = "png",
     batch_size: options.BatchSize = 16,
     device: options.Device = "cpu",
     seed: options.Seed = 0,
@@ -50,6 +51,7 @@ def explain(
     from sundog.audit.requests import parse_methods, parse_target
     from sundog.audit.subject import open_subject
 
+    kind = options.figure_kind(figures)
     asked = parse_methods(methods, seed=seed)
     colours = options.palette(palette)
     subject = open_subject(
@@ -80,6 +82,7 @@ def explain(
         output=options.output(output),
         seed=seed,
         palette=colours,
+        figure_kind=kind,
         command=options.command_line(sys.argv),
     )
     labelled = int((run.predictions["label"] >= 0).sum())

@@ -52,6 +52,7 @@ def faithfulness(
     network_output: options.NetworkOutputOption = "logits",
     path_column: options.PathColumn = None,
     label_column: options.LabelColumn = None,
+    figures: options.FigureKindOption = "png",
     batch_size: options.BatchSize = 16,
     device: options.Device = "cpu",
     seed: options.Seed = 0,
@@ -63,6 +64,7 @@ def faithfulness(
     from sundog.audit.requests import parse_methods
     from sundog.audit.subject import open_subject
 
+    kind = options.figure_kind(figures)
     asked = parse_methods(methods, seed=seed)
     subject = open_subject(
         source,
@@ -100,6 +102,7 @@ def faithfulness(
         masks=masks,
         randomise=randomise,
         seed=seed,
+        figure_kind=kind,
         command=options.command_line(sys.argv),
     )
     say(run.table.to_text())

@@ -102,6 +102,9 @@ Palette = Annotated[
 Out = Annotated[
     Path, typer.Option("--out", "-o", help="Folder to write; an interrupted run goes on there.")
 ]
+FigureKindOption = Annotated[
+    str, typer.Option("--figures", help="Files in the run's figures folder: png or svg.")
+]
 Methods = Annotated[
     str,
     typer.Option(
@@ -175,6 +178,12 @@ def resize(text: str) -> Resize:
 def output(text: str | None) -> OutputKind | None:
     """Read --output."""
     return None if text is None else choice("--output", text, get_args(OutputKind))
+
+
+def figure_kind(text: str) -> Literal["png", "svg"]:
+    """Read --figures."""
+    kind: Literal["png", "svg"] = choice("--figures", text, ("png", "svg"))
+    return kind
 
 
 def spacings(text: str) -> list[Spacing]:
