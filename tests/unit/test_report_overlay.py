@@ -45,7 +45,8 @@ def test_scale_of_the_map_does_not_matter_and_output_stays_in_range(relevance, f
     assert np.isfinite(out).all()
     assert out.min() >= 0
     assert out.max() <= 1
-    if np.abs(relevance).max() < 1e290:
+    peak = np.abs(relevance).max()
+    if peak == 0 or 1e-290 < peak < 1e290:  # beyond, relevance * factor itself over- or underflows
         np.testing.assert_allclose(blend(image, relevance * factor), out, atol=1e-6)
 
 
