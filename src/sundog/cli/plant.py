@@ -21,6 +21,15 @@ def plant(
             "--target-class", help="The one class the cue speaks for; all classes if not given."
         ),
     ] = None,
+    presence: Annotated[
+        float,
+        typer.Option(
+            "--presence",
+            min=0.0,
+            max=1.0,
+            help="Share of the images that may carry a cue at all; the others stay clean.",
+        ),
+    ] = 1.0,
     split: options.Split = None,
     limit: options.Limit = None,
     size: options.Size = None,
@@ -53,10 +62,17 @@ def plant(
         target_class=parse_target(target_class, image_set.class_names),
     )
     written = write_planted(
-        image_set, made, out, size=size, resize=options.resize(resize), workers=2
+        image_set,
+        made,
+        out,
+        presence=presence,
+        size=size,
+        resize=options.resize(resize),
+        workers=2,
     )
     say(
-        f"{count(written.count, 'image')} with cue {made.name!r} (strength {strength}), "
+        f"{count(written.count, 'image')} with cue {made.name!r} "
+        f"(strength {strength}, presence {presence}), "
         f"{written.resumed} of them from an earlier run, {len(written.skipped)} left out."
     )
     say_skipped(written.skipped)

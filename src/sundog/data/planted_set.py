@@ -20,6 +20,7 @@ import io
 import json
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,14 +28,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Bool
 from PIL import Image as Pillow
 
-from sundog.core.errors import DataError, RunFolderError
+from sundog.core.errors import DataError, InputError, RunFolderError
 from sundog.core.files import write_bytes, write_json, write_table
 from sundog.core.progress import make_progress
+from sundog.core.seeds import generator
+from sundog.core.shapes import Images
 from sundog.data.image_set import ImageSet, Skipped
 from sundog.data.manifest import CLASSES_FILE
-from sundog.data.planting import Cue, Planted
+from sundog.data.planting import Cue
 from sundog.data.streaming import ordered_map
 from sundog.data.transforms import Resize, check_size
 
@@ -72,6 +76,7 @@ def write_planted(
     cue: Cue,
     out_dir: str | os.PathLike[str],
     *,
+    presence: float = 1.0,
     size: int | tuple[int, int] | None = None,
     resize: Resize = "pad",
     antialias: bool = True,
@@ -80,17 +85,22 @@ def write_planted(
     workers: int = 0,
     progress: bool | None = None,
 ) -> PlantedSet:
-    """Plant a cue in every image of a set and write images, masks and manifest.
+    """Plant a cue in the images of a set and write images, masks and manifest.
 
     The manifest has the columns ``path``, ``label``, ``cue``, ``cue_class`` (the class that the
     cue speaks for), ``present``, ``aligned`` (label equals cue class), ``strength``,
     ``mask_path``, ``source``, ``source_id``, and all metadata of the set (a column whose name is
     taken is called ``original_NAME``). Images are rounded to 8 bits.
 
+    An image that ``presence`` leaves clean speaks for no class: its ``cue_class`` is empty,
+    ``present`` and ``aligned`` are false, its mask is black.
+
     Args:
         image_set: labelled; its number of classes must be that of the cue.
         cue: from :func:`sundog.data.planting.make_cue`.
         out_dir: new, empty, or left by an interrupted run with the same arguments.
+        presence: probability in [0, 1] that an image may carry a cue at all; drawn from the cue's
+            seed and name and the image's id alone, so identical images are treated alike.
         size: (height, width) or side in pixels; None keeps each image's own size.
         resize: pad, crop or stretch.
         antialias: False = TensorFlow 2's bilinear without antialiasing.
@@ -100,12 +110,15 @@ def write_planted(
         progress: show it; None: on a terminal.
 
     Raises:
+        InputError: a presence outside [0, 1].
         DataError: an unlabelled image, or another number of classes than the cue's.
         RunFolderError: a folder that holds something else, or that another run has written.
     """
     folder = Path(out_dir)
     _check_set(image_set, cue)
-    plan = {
+    if not 0 <= presence <= 1:
+        raise InputError("presence", expected="a probability in [0, 1]", got=repr(presence))
+    plan: dict[str, Any] = {
         "format": FORMAT,
         "cue": cue.to_dict(),
         "size": None if size is None else list(check_size(size)),
@@ -119,9 +132,12 @@ def write_planted(
             "content": _content(image_set),
         },
     }
+    if presence < 1:  # absent otherwise, so that folders of earlier versions can be resumed
+        plan["presence"] = float(presence)
     _claim(folder, plan)
     write_json(folder / CLASSES_FILE, list(image_set.class_names))
-    table = _table(image_set, cue)
+    shown = _draw_presence(image_set.ids, cue, presence)
+    table = _table(image_set, cue, shown)
     done = np.array([_written(folder, row) for row in table.itertuples()], dtype=bool)
     missing = np.flatnonzero(~done)
     if len(missing):
@@ -139,8 +155,11 @@ def write_planted(
         with make_progress(visible=progress) as bar:
             task = bar.add_task(f"planting {cue.name}", total=len(missing))
             for batch in stream:
+                rows = missing[batch.indices.numpy()]
                 planted = cue.plant(batch.images, batch.labels, batch.ids)
-                _write_batch(folder, table, missing[batch.indices.numpy()], planted)
+                kept = torch.from_numpy(shown[rows])[:, None, None]
+                images = torch.where(kept[:, None], planted.images, batch.images)
+                _write_batch(folder, table, rows, images, planted.masks & kept)
                 bar.update(task, completed=int(batch.indices[-1]) + 1)
     return _finish(folder, table, image_set, resumed=int(done.sum()))
 
@@ -201,7 +220,16 @@ def _claim(folder: Path, plan: dict[str, Any]) -> None:
     write_json(found, plan)
 
 
-def _table(image_set: ImageSet, cue: Cue) -> pd.DataFrame:
+def _draw_presence(ids: Sequence[str], cue: Cue, presence: float) -> Bool[np.ndarray, "images"]:
+    """Return which images may carry the cue: each for itself, with probability ``presence``."""
+    draws = [
+        float(torch.rand(1, generator=random, dtype=torch.float64))
+        for random in (generator(cue.seed, "presence", cue.name, i) for i in ids)
+    ]
+    return np.array(draws, dtype=np.float64) < presence
+
+
+def _table(image_set: ImageSet, cue: Cue, shown: Bool[np.ndarray, "images"]) -> pd.DataFrame:
     """Return the manifest of the whole set; nothing in it depends on the pixels."""
     labels = torch.from_numpy(image_set.labels)
     drawn = cue.draw(labels, image_set.ids).numpy()
@@ -211,15 +239,15 @@ def _table(image_set: ImageSet, cue: Cue) -> pd.DataFrame:
         f"{folders[label]}/{i:06d}-{image_id[:12]}.png"
         for i, (label, image_id) in enumerate(zip(image_set.labels, image_set.ids, strict=True))
     ]
-    absent = cue.target_class is not None
+    carries = shown if cue.target_class is None else shown & (drawn == cue.target_class)
     own = pd.DataFrame(
         {
             "path": [f"images/{f}" for f in files],
             "label": names[image_set.labels],
             "cue": cue.name,
-            "cue_class": names[drawn],
-            "present": (drawn == cue.target_class) if absent else np.ones(len(files), dtype=bool),
-            "aligned": drawn == image_set.labels,
+            "cue_class": np.where(shown, names[drawn], ""),
+            "present": carries,
+            "aligned": shown & (drawn == image_set.labels),
             "strength": cue.strength,
             "mask_path": [f"masks/{f}" for f in files],
             "source": list(image_set.sources),
@@ -256,9 +284,15 @@ def _written(folder: Path, row: Any) -> bool:
     return (folder / row.path).is_file() and (folder / row.mask_path).is_file()
 
 
-def _write_batch(folder: Path, table: pd.DataFrame, rows: np.ndarray, planted: Planted) -> None:
-    pixels = (planted.images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
-    masks = planted.masks.to(torch.uint8).mul(255).numpy()
+def _write_batch(
+    folder: Path,
+    table: pd.DataFrame,
+    rows: np.ndarray,
+    images: Images,
+    where: Bool[torch.Tensor, "batch height width"],
+) -> None:
+    pixels = (images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    masks = where.to(torch.uint8).mul(255).numpy()
 
     def write(item: tuple[int, int]) -> None:
         i, row = item
