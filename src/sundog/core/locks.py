@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 from pathlib import Path
 from typing import IO
 
@@ -23,21 +24,37 @@ else:
         fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def _try_until(stream: IO[str], deadline: float) -> None:
+    while True:
+        try:
+            _lock(stream)
+        except OSError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return
+
+
 class FolderLock:
     """Holds ``path/.lock`` from construction to :meth:`release`.
 
     The lock belongs to the open file, so a process that dies, in whatever way, frees it.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, wait: float = 0.0) -> None:
         """Take the lock.
+
+        Args:
+            folder: the directory, which must exist.
+            wait: seconds to go on trying while somebody else holds it.
 
         Raises:
             RunFolderError: another process or another object holds it.
         """
         self._stream: IO[str] | None = (folder / ".lock").open("a+", encoding="utf-8")
         try:
-            _lock(self._stream)
+            _try_until(self._stream, time.monotonic() + wait)
         except OSError as error:
             self._stream.seek(0)
             holder = self._stream.read().strip()

@@ -1,0 +1,1 @@
+"""The files of a bias inspection: query, verdict events, feedback, results, archive; no torch."""
