@@ -46,6 +46,17 @@ class Rows:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def take(self, chosen: Int64[np.ndarray, "chosen"]) -> Rows:
+        """Return the rows at these positions of the batch."""
+        return Rows(
+            images=tuple(self.images[i] for i in chosen) if self.images else (),
+            ids=tuple(self.ids[i] for i in chosen),
+            indices=self.indices[chosen],
+            sources=tuple(self.sources[i] for i in chosen),
+            labels=self.labels[chosen],
+            metadata=self.metadata.iloc[chosen].reset_index(drop=True),
+        )
+
 
 def rows_of(
     image_set: ImageSet,
