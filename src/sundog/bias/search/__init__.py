@@ -1,0 +1,14 @@
+"""Every combination of tags, counted and tested: bitsets and compiled loops, without torch."""
+
+from sundog.bias.search.slices import SliceCounts, count_slices
+from sundog.bias.search.sums import SliceSums, sum_slices
+from sundog.bias.search.tests import slice_p_values, welch_p_values
+
+__all__ = [
+    "SliceCounts",
+    "SliceSums",
+    "count_slices",
+    "slice_p_values",
+    "sum_slices",
+    "welch_p_values",
+]
