@@ -1,0 +1,167 @@
+"""What the classifier says of every labelled image: the outcomes that an inspection explains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Int64
+
+from sundog.audit.align import plain_name
+from sundog.audit.subject import Subject
+from sundog.bias.class_images import ClassImages
+from sundog.core.errors import DataError, ModelStateError, UnknownNameError
+from sundog.core.progress import track
+from sundog.core.run_folder import RunFolder
+from sundog.data.image_set import Batch
+
+
+@dataclass(frozen=True, eq=False)
+class Observed:
+    """Predictions for the images of an image set.
+
+    Attributes:
+        frame: a row per image that could be read and is labelled: index (position in the set), id,
+            source, label, prediction, correct, confidence (probability of the label).
+        class_names: of the classifier.
+        notes: what was left out, in sentences.
+    """
+
+    frame: pd.DataFrame
+    class_names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    def classes(self, names: Sequence[str]) -> tuple[ClassImages, ...]:
+        """Return the images of each named class; one without images is empty."""
+        found = []
+        for name in names:
+            rows = self.rows(name)
+            found.append(
+                ClassImages(
+                    name=name,
+                    ids=tuple(rows["id"]),
+                    correct=rows["correct"].to_numpy(dtype=bool),
+                    confidence=rows["confidence"].to_numpy(dtype=np.float64),
+                )
+            )
+        return tuple(found)
+
+    def rows(self, name: str) -> pd.DataFrame:
+        """Return the rows of one class, in the order of the set."""
+        return self.frame[self.frame["label"] == self.class_names.index(name)]
+
+    def positions(self, name: str) -> Int64[np.ndarray, "images"]:
+        """Return the positions in the image set of the images of one class."""
+        return self.rows(name)["index"].to_numpy(dtype=np.int64)
+
+
+def observe(
+    subject: Subject, folder: RunFolder | None = None, *, progress: bool | None = None
+) -> Observed:
+    """Predict every image once; with a run folder, batches that are done are not done again.
+
+    Images of identical content count once, since copies are not independent evidence. Copies with
+    different labels are left out: one label is wrong, and nobody knows which.
+
+    Args:
+        subject: images and classifier.
+        folder: keeps the predictions of each batch.
+        progress: None shows it on a terminal.
+
+    Raises:
+        DataError: no labelled image that can be read.
+    """
+    frames = []
+    total = -(-len(subject.image_set) // subject.batch_size)
+    for number, batch in enumerate(
+        track(subject.batches(), description="predicting", total=total, visible=progress)
+    ):
+        key = f"{number:06d}"
+        part = folder.part("predictions", key) if folder is not None else None
+        if part is None:
+            part = _predict(subject, batch)
+            if folder is not None:
+                folder.append("predictions", key, part)
+        frames.append(part)
+    frame = pd.concat(frames, ignore_index=True)
+    notes = []
+    if skipped := len(subject.image_set.skipped):
+        notes.append(f"{skipped} images could not be read and were left out.")
+    labelled = frame[frame["label"] >= 0]
+    if len(labelled) < len(frame):
+        notes.append(f"{len(frame) - len(labelled)} images without a label were left out.")
+    conflicts = labelled.groupby("id")["label"].nunique()
+    wrong = set(conflicts[conflicts > 1].index)
+    clean = labelled[~labelled["id"].isin(wrong)]
+    if wrong:
+        notes.append(
+            f"{len(labelled) - len(clean)} copies of {len(wrong)} images with contradicting labels "
+            "were left out."
+        )
+    kept = clean.drop_duplicates("id")
+    if len(kept) < len(clean):
+        notes.append(f"{len(clean) - len(kept)} copies of other images were counted once.")
+    if kept.empty:
+        raise DataError(
+            f"Image set {subject.image_set.name!r}",
+            expected="labelled: bias is looked for inside each class",
+            got=f"{len(frame)} images without a usable label",
+        )
+    return Observed(
+        frame=kept.reset_index(drop=True), class_names=subject.class_names, notes=tuple(notes)
+    )
+
+
+def choose_classes(observed: Observed, classes: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the classes to inspect: those asked for, or all that have images.
+
+    Raises:
+        UnknownNameError: an unknown class; suggests the nearest.
+        DataError: a class that was asked for has no image.
+    """
+    counts = np.bincount(observed.frame["label"], minlength=len(observed.class_names))
+    if classes is None:
+        return tuple(n for n, c in zip(observed.class_names, counts, strict=True) if c)
+    plain = {plain_name(name): index for index, name in enumerate(observed.class_names)}
+    chosen = []
+    for name in classes:
+        if plain_name(name) not in plain:
+            raise UnknownNameError("class", name, observed.class_names)
+        index = plain[plain_name(name)]
+        if counts[index] == 0:
+            raise DataError(f"Class {name!r}", expected="with images", got="none")
+        if observed.class_names[index] not in chosen:
+            chosen.append(observed.class_names[index])
+    if not chosen:
+        raise DataError("classes", expected="at least one", got="none")
+    return tuple(chosen)
+
+
+@torch.no_grad()
+def _predict(subject: Subject, batch: Batch) -> pd.DataFrame:
+    probabilities = subject.classifier.predict(batch.images).softmax(1).double().cpu()
+    bad = int((~torch.isfinite(probabilities).all(dim=1)).sum())
+    if bad:
+        raise ModelStateError(
+            f"The output of {subject.classifier.name!r}",
+            expected="finite",
+            got=f"NaN or infinity for {bad} of {len(batch)} images",
+            hint="Check its weights and its normalisation (--mean, --std).",
+        )
+    labels = batch.labels.cpu()
+    prediction = probabilities.argmax(dim=1)
+    of_label = probabilities.gather(1, labels.clamp(min=0)[:, None])[:, 0]
+    return pd.DataFrame(
+        {
+            "index": batch.indices.numpy(),
+            "id": list(batch.ids),
+            "source": [subject.image_set.sources[i] for i in batch.indices.tolist()],
+            "label": labels.numpy(),
+            "prediction": prediction.numpy(),
+            "correct": (prediction == labels).numpy(),
+            "confidence": of_label.numpy(),
+        }
+    )

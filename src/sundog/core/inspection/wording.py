@@ -1,0 +1,84 @@
+"""A finding in plain words: the same sentence on the page, in the report and in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sundog.core.inspection.finding import Effect, Finding
+from sundog.core.inspection.results import Judged
+
+
+def claim(finding: Finding, names: Sequence[str] | None = None) -> str:
+    """Return one sentence: how right the images with the concept are, and the others."""
+    effect = finding.effect
+    what = " + ".join(f"'{name}'" for name in names or finding.concepts)
+    where = f"{finding.class_name} images" if finding.class_name else "images of all classes"
+    measure, unit = (
+        ("are right", " of the time")
+        if effect.metric == "accuracy"
+        else ("give their class a mean probability of", "")
+    )
+    if finding.source == "ranking":
+        return _ranked(finding, what, where)
+    if effect.present is None or effect.absent is None:
+        return f"{where} with {what}: {effect.n_present} with it, {effect.n_absent} without."
+    return (
+        f"{_capital(where)} with {what} (n = {effect.n_present}) {measure} "
+        f"{effect.present:.0%}{unit}, those without (n = {effect.n_absent}) {effect.absent:.0%}: "
+        f"{points(effect)}."
+    )
+
+
+def points(effect: Effect) -> str:
+    """Return the gap in points with its interval, or that there is none."""
+    if effect.gap is None:
+        return "no gap can be computed"
+    text = f"{100 * effect.gap:+.0f} points"
+    if effect.low is None or effect.high is None:
+        return text
+    return f"{text} [{100 * effect.low:+.0f}, {100 * effect.high:+.0f}]"
+
+
+def consequence(finding: Finding) -> str:
+    """Return what the direction means for a user of the classifier."""
+    return {
+        "hurts": "the classifier fails more often where the concept is",
+        "helps": "the classifier leans on the concept: it fails more often where it is missing",
+        "none": "no direction could be decided",
+    }[finding.direction]
+
+
+def p_text(value: float | None) -> str:
+    """Return a p-value for a sentence."""
+    if value is None:
+        return "not tested"
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+
+
+def verdict_text(judged: Judged) -> str:
+    """Return what people said, with counts."""
+    if not judged.verdicts:
+        return "not reviewed"
+    votes = ", ".join(f"{count} x {name}" for name, count in judged.verdicts.items())
+    return f"{judged.decision} ({votes})"
+
+
+def _ranked(finding: Finding, what: str, where: str) -> str:
+    ranking = finding.ranking
+    text = f"{_capital(where)} ranked by {what}"
+    if ranking is None or ranking.auroc is None:
+        return f"{text}: not tested."
+    text += f": a right image ranks above a wrong one {ranking.auroc:.0%} of the time"
+    if ranking.low is not None and ranking.high is not None:
+        text += f" [{ranking.low:.0%}, {ranking.high:.0%}]"
+    text += " (50% = the concept does not matter)"
+    if ranking.top_gap is not None:
+        text += (
+            f"; the top {ranking.top_k} are {100 * ranking.top_gap:+.0f} points away from the "
+            f"bottom {ranking.top_k}"
+        )
+    return text + "."
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,76 @@
+"""Strips of pictures: images with a concept above images without it, wrong predictions marked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from sundog.core.errors import InputError
+from sundog.report.sheet import Sheet
+from sundog.report.style import MUTED, RIGHT, WRONG, style
+
+
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """One picture of a strip: what was predicted, and whether that is the label."""
+
+    pixels: NDArray[Any]
+    predicted: str
+    correct: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Strip:
+    """A row of pictures with a title; an empty row says so."""
+
+    title: str
+    shots: Sequence[Shot]
+
+
+def strips_figure(strips: Sequence[Strip], *, cell: float = 1.15, columns: int = 8) -> Figure:
+    """Draw strips one below the other, at most ``columns`` pictures each.
+
+    Args:
+        strips: at least one.
+        cell: side of a picture in inches.
+        columns: pictures per strip, 1 to 12.
+
+    Returns:
+        One figure; below each picture ✓ or ✗ and the predicted class.
+
+    Raises:
+        InputError: no strip, or a bad number of columns.
+    """
+    if not strips or not 1 <= columns <= 12:
+        raise InputError("strips", expected="at least one, of 1 to 12 columns", got="other")
+    widest = max(max((len(s.shots[:columns]) for s in strips), default=1), 4)
+    gap, edge, head, foot = 0.1, 0.12, 0.24, 0.24
+    step = head + cell + foot
+    with style():
+        sheet = Sheet(2 * edge + widest * (cell + gap) - gap, edge + len(strips) * step)
+        for row, strip in enumerate(strips):
+            top = edge + row * step
+            text, size = sheet.fit(strip.title, width=sheet.width - 2 * edge, size=9, bold=True)
+            sheet.text(text, edge, top, size=size, bold=True)
+            if not strip.shots:
+                sheet.text("no image", edge, top + head + 0.1, colour=MUTED)
+            for place, shot in enumerate(strip.shots[:columns]):
+                left = edge + place * (cell + gap)
+                sheet.picture(shot.pixels, left, top + head - 0.02, cell, cell)
+                text, size = sheet.fit(
+                    shot.predicted, width=cell, size=7.5, before="✓ " if shot.correct else "✗ "
+                )
+                sheet.text(
+                    text,
+                    left + cell / 2,
+                    top + head + cell + 0.12,
+                    size=size,
+                    colour=RIGHT if shot.correct else WRONG,
+                    align="center",
+                    anchor="baseline",
+                )
+    return sheet.figure
