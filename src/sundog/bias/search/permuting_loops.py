@@ -1,0 +1,205 @@
+"""Compiled loops that permute outcomes and walk down the ordered slices of Westfall and Young."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from sundog.bias.search.compiled import compiled, popcount, trailing_zeros
+
+SUPPORTS, OBSERVED, STEP_DOWN = 0, 1, 2
+"""What :func:`walk_down` computes."""
+
+
+@compiled
+def shuffle_blocks(uniforms: Any, members: Any, starts: Any, runs: Any, orders: Any) -> None:
+    """Write one random order per row; see :func:`~sundog.bias.search.permutations.drawn_orders`.
+
+    Args:
+        uniforms: ``float64[lanes, blocks]`` in [0, 1).
+        members: ``int64[n]`` image numbers, block after block.
+        starts: ``int64[blocks + 1]``.
+        runs: ``int64[sizes + 1]``, runs of blocks of equal size.
+        orders: ``int32[lanes, n]``, written.
+    """
+    taken = np.empty(starts.size - 1, np.int64)
+    for lane in range(orders.shape[0]):
+        for block in range(taken.size):
+            taken[block] = block
+        for run in range(runs.size - 1):
+            first = runs[run]
+            for block in range(runs[run + 1] - 1, first, -1):
+                other = first + np.int64(uniforms[lane, block] * (block - first + 1))
+                taken[block], taken[other] = taken[other], taken[block]
+        for block in range(taken.size):
+            source = starts[taken[block]]
+            for place in range(starts[block + 1] - starts[block]):
+                orders[lane, members[starts[block] + place]] = members[source + place]
+
+
+@compiled
+def permute_rows(outcome: Any, orders: Any, first_image: int, first_lane: int, rows: Any) -> None:
+    """Write ``outcome[orders[lane, i]]`` to ``rows[first_image + i, first_lane + lane]``."""
+    lanes = min(orders.shape[0], rows.shape[1] - first_lane)
+    for image in range(orders.shape[1]):
+        for lane in range(lanes):
+            rows[first_image + image, first_lane + lane] = outcome[orders[lane, image]]
+
+
+@compiled
+def walk_down(
+    mode: int,
+    order: Any,
+    problem: Any,
+    combos: Any,
+    layout: Any,
+    bits: Any,
+    hits: Any,
+    values: Any,
+    number: Any,
+    offsets: Any,
+    lows: Any,
+    strengths: Any,
+    thresholds: Any,
+    out: Any,
+    counts: Any,
+) -> None:
+    """Find the images of each slice and its strength in every permutation (lane).
+
+    Args:
+        mode: ``SUPPORTS`` writes the size of each slice to ``counts``; ``OBSERVED`` the strength in
+            lane 0 to ``out``; ``STEP_DOWN`` keeps in ``out[lane]`` the largest strength so far and
+            adds to ``counts`` the lanes where it reaches the slice's threshold.
+        order: ``int64[m]`` slices, from the weakest to the strongest.
+        problem: ``int32[m]`` of each slice.
+        combos: ``int32[m, L]``.
+        layout: ``int64[problems, 7]``: real-valued or not, images, correct, words, first word in
+            ``bits``, first row in ``hits`` or ``values``, first entry in ``number``.
+        bits: ``uint64[all words]``, the packed tags of the problems, flat.
+        hits: ``uint8[images, lanes]`` permuted outcomes of the problems with yes-or-no outcome.
+        values: ``float64[images, lanes]`` permuted standardised outcomes of the others.
+        number: ``int64``, table of each slice size, flat over problems.
+        offsets: ``int64``, first entry of each table, and the end.
+        lows: ``int64``, hits of the first entry of each table.
+        strengths: ``float64``, the entries.
+        thresholds: ``float64[m]``.
+        out: see ``mode``.
+        counts: see ``mode``.
+    """
+    images_of = np.empty(layout[:, 3].max(), np.uint64)
+    members = np.empty(layout[:, 1].max(), np.int64)
+    lanes = max(hits.shape[1], values.shape[1])
+    few = np.empty(lanes, np.uint8)
+    found = np.empty(lanes, np.int64)
+    first = np.empty(lanes, np.float64)
+    second = np.empty(lanes, np.float64)
+    strength = np.empty(lanes, np.float64)
+    for position in range(order.size):
+        item = order[position]
+        here = layout[problem[item]]
+        images, correct, words, base = here[1], here[2], here[3], here[4]
+        support = np.int64(0)
+        for word in range(words):
+            images_of[word] = bits[base + combos[item, 0] * words + word]
+        for place in range(1, combos.shape[1]):
+            if combos[item, place] < 0:
+                break
+            start = base + combos[item, place] * words
+            for word in range(words):
+                images_of[word] &= bits[start + word]
+        for word in range(words):
+            support += np.int64(popcount(images_of[word]))
+        if mode == SUPPORTS:
+            counts[item] = support
+            continue
+        # Sum over the smaller of slice and complement.
+        turned = 2 * support > images
+        size = 0
+        for word in range(words):
+            rest = images_of[word]
+            if turned:
+                rest = ~rest
+                if word == words - 1 and images % 64:
+                    rest &= (np.uint64(1) << np.uint64(images % 64)) - np.uint64(1)
+            while rest:
+                members[size] = here[5] + 64 * word + np.int64(trailing_zeros(rest))
+                size += 1
+                rest &= rest - np.uint64(1)
+        if size == 0:
+            strength[:] = 0.0
+        elif here[0] == 0:
+            found[:] = 0
+            for start in range(0, size, 255):
+                few[:] = 0
+                for place in range(start, min(start + 255, size)):
+                    row = hits[members[place]]
+                    for lane in range(lanes):
+                        few[lane] += row[lane]
+                for lane in range(lanes):
+                    found[lane] += few[lane]
+            table = number[here[6] + support]
+            low = offsets[table]
+            high = offsets[table + 1] - 1
+            shift = low - lows[table]
+            if turned:
+                for lane in range(lanes):
+                    found[lane] = correct - found[lane]
+            for lane in range(lanes):
+                entry = min(max(found[lane] + shift, low), high)
+                strength[lane] = strengths[np.uint64(entry)]
+        else:
+            first[:] = 0.0
+            second[:] = 0.0
+            for place in range(size):
+                sample = values[members[place]]
+                for lane in range(lanes):
+                    first[lane] += sample[lane]
+                    second[lane] += sample[lane] * sample[lane]
+            for lane in range(lanes):
+                strength[lane] = welch_strength(first[lane], second[lane], size, images)
+        if mode == OBSERVED:
+            out[item] = strength[0]
+            continue
+        threshold = thresholds[item]
+        reached = 0
+        for lane in range(lanes):
+            largest_yet = max(out[lane], strength[lane])
+            out[lane] = largest_yet
+            reached += largest_yet >= threshold
+        counts[item] += reached
+
+
+@compiled
+def welch_strength(total: float, squares: float, size: int, images: int) -> float:
+    """Return the squared normal score of Welch's t of ``size`` images against the other ones.
+
+    Wallace's approximation ``z² = df log(1 + t² / df) ((8 df + 1) / (8 df + 3))²``; 0 where a side
+    has fewer than two images.
+
+    Args:
+        total: sum of the values of the ``size`` images; over all images it is 0.
+        squares: sum of their squares; over all images it is the number of images.
+        size: images on this side.
+        images: images on both sides.
+    """
+    inside = float(size)
+    outside = float(images - size)
+    if size < 2 or images - size < 2:
+        return 0.0
+    gap = total / inside + total / outside
+    error_in = max(squares - total * total / inside, 0.0) / (inside - 1) / inside
+    error_out = max(images - squares - total * total / outside, 0.0) / (outside - 1) / outside
+    error = error_in + error_out
+    if error < 1e-13 / inside:
+        # Neither side varies: the same value, or two values that the slice tells apart.
+        if abs(gap) < 1e-7:
+            return 0.0
+        square, freedom = 1e30, outside + inside - 2
+    else:
+        square = gap * gap / error
+        freedom = error * error
+        freedom /= error_in * error_in / (inside - 1) + error_out * error_out / (outside - 1)
+    scale = (8 * freedom + 1) / (8 * freedom + 3)
+    return freedom * math.log1p(square / freedom) * scale * scale
