@@ -145,7 +145,7 @@ def _reason(outcome: Outcome, use: Any, *, min_support: int) -> str:
         return "every image is right"
     if outcome.dtype == np.bool_ and not outcome.any():
         return "every image is wrong"
-    if np.ptp(outcome) == 0:
+    if outcome.min() == outcome.max():
         return "every image has the same confidence"
     if not use.any():
         return f"no tag is carried by {min_support} images or more and missing on another"
