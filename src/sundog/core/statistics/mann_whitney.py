@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -47,7 +48,7 @@ def mann_whitney(
     level: float = 0.95,
     groups: Int[np.ndarray, " n"] | None = None,
     permutations: int = 9999,
-    seed: int = 0,
+    seed: int | Sequence[int] = 0,
 ) -> MannWhitney:
     """Test whether positive images have other scores than negative ones.
 
@@ -224,7 +225,7 @@ def _monte_carlo(
     chosen: NDArray[np.bool_],
     alternative: Alternative,
     permutations: int,
-    seed: int,
+    seed: int | Sequence[int],
     groups: Int[np.ndarray, " n"] | None,
 ) -> tuple[float, str]:
     if permutations < 99:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -65,7 +65,7 @@ def studentised_permutation(
     members: Bool[np.ndarray, "n columns"],
     *,
     permutations: int = 9999,
-    seed: int = 0,
+    seed: int | Sequence[int] = 0,
     groups: Int[np.ndarray, " n"] | None = None,
     alternative: Alternative = "two-sided",
 ) -> tuple[Float[np.ndarray, " columns"], Float[np.ndarray, " columns"]]:
@@ -81,7 +81,7 @@ def studentised_permutation(
         members: which images are in the group, one column per group.
         permutations: random permutations, the same for every column; no p-value is smaller than
             ``1 / (permutations + 1)``.
-        seed: same seed, same p-values.
+        seed: one number or several; same seed, same p-values.
         groups: near-duplicates, permuted together (:func:`permutation_blocks`).
         alternative: ``two-sided``, ``less`` (the group is lower) or ``greater``.
 
