@@ -23,21 +23,23 @@ def check_tags(tags: Bool[np.ndarray, "images tags"]) -> Bool[np.ndarray, "image
 
 
 def pack_tags(
-    tags: Bool[np.ndarray, "images tags"], *parts: Int64[np.ndarray, "rows"]
+    tags: Bool[np.ndarray, "images tags"], *parts: Int64[np.ndarray, "rows"], first_tag: int = 0
 ) -> UInt64[np.ndarray, "tags words"]:
     """Pack the images of each part, in that order; every part starts at a new word.
 
     Args:
         tags: whether each image carries each tag.
         parts: image numbers; one part with all images packs them in their own order.
+        first_tag: tags before it are left out.
 
     Returns:
-        ``uint64[T, words]``: bit b of word w of a part is its image ``64 w + b``; the rest is 0.
+        ``uint64[T - first_tag, words]``: bit b of word w of a part is its image ``64 w + b``; the
+        rest is 0.
     """
     sizes = [-(-part.size // 64) for part in parts]
-    bits = np.zeros((tags.shape[1], sum(sizes)), dtype=np.uint64)
+    bits = np.zeros((tags.shape[1] - first_tag, sum(sizes)), dtype=np.uint64)
     first = 0
     for part, size in zip(parts, sizes, strict=True):
-        pack_rows(tags.view(np.uint8), part.astype(np.int64, copy=False), bits, first)
+        pack_rows(tags.view(np.uint8), part.astype(np.int64, copy=False), first_tag, bits, first)
         first += size
     return bits

@@ -10,21 +10,22 @@ from sundog.bias.search.compiled import compiled, popcount, trailing_zeros
 
 
 @compiled
-def pack_rows(tags: Any, rows: Any, bits: Any, first_word: int) -> None:
-    """Write the tags of the images ``rows`` into ``bits[:, first_word:]``, 64 images a word.
+def pack_rows(tags: Any, rows: Any, first_tag: int, bits: Any, first_word: int) -> None:
+    """Write tags ``first_tag`` and later of the images ``rows`` to ``bits[:, first_word:]``.
 
     Args:
         tags: ``uint8[n, T]`` of 0 and 1.
-        rows: ``int64[r]`` image numbers.
-        bits: ``uint64[T, words]``, zeroed.
+        rows: ``int64[r]`` image numbers, 64 to a word.
+        first_tag: tags before it are left out.
+        bits: ``uint64[T - first_tag, words]``, zeroed.
         first_word: where to start.
     """
-    count = tags.shape[1]
+    count = tags.shape[1] - first_tag
     column = np.empty(count, np.uint64)
     for start in range(0, rows.size, 64):
         column[:] = 0
         for bit in range(min(64, rows.size - start)):
-            row = tags[rows[start + bit]]
+            row = tags[rows[start + bit], first_tag:]
             shift = np.uint64(bit)
             for tag in range(count):
                 column[tag] |= np.uint64(row[tag]) << shift
@@ -36,6 +37,8 @@ def pack_rows(tags: Any, rows: Any, bits: Any, first_word: int) -> None:
 @compiled
 def extend(
     bits: Any,
+    first_tag: int,
+    skip: int,
     split: int,
     values: Any,
     parents: Any,
@@ -44,8 +47,7 @@ def extend(
     start: int,
     stop: int,
     min_support: int,
-    out_parent: Any,
-    out_tag: Any,
+    out_combos: Any,
     out_support: Any,
     out_hits: Any,
     out_sums: Any,
@@ -53,7 +55,9 @@ def extend(
     """Extend the combinations ``parents[start:stop]`` by every later sibling's last tag.
 
     Args:
-        bits: ``uint64[T, words]``; the correct images fill the words before ``split``.
+        bits: ``uint64[T - first_tag, words]``; the hits fill the words before ``split``.
+        first_tag: tag of the first row of ``bits``.
+        skip: leading tags of each parent that all images of ``bits`` carry.
         split: see ``bits``.
         values: ``float64[images]`` in the order of the bits, or empty: no sums wanted.
         parents: ``int32[m, k]`` frequent combinations of one size, lexicographic.
@@ -62,10 +66,9 @@ def extend(
         start: first parent.
         stop: one past the last parent.
         min_support: images that a combination needs.
-        out_parent: ``int64[room]`` row of the parent of each combination found.
-        out_tag: ``int32[room]`` its last tag.
-        out_support: ``int64[room]`` its images.
-        out_hits: ``int64[room]`` its correct images.
+        out_combos: ``int32[room, size]`` combinations found: the first tags of the parent and one.
+        out_support: ``int32[room]`` their images.
+        out_hits: ``int32[room]`` their hits.
         out_sums: ``float64[room, 2]`` sum of values and of squares; unused if ``values`` is empty.
 
     Returns:
@@ -73,14 +76,17 @@ def extend(
     """
     words = bits.shape[1]
     last = parents.shape[1] - 1
+    size = out_combos.shape[1]
     prefix = np.empty(words, np.uint64)
+    hit_words = prefix[:split]
+    miss_words = prefix[split:]
     found = 0
     for parent in range(start, stop):
         if parent + 1 >= ends[parent]:
             continue
-        prefix[:] = bits[parents[parent, 0]]
-        for place in range(1, last + 1):
-            row = bits[parents[parent, place]]
+        prefix[:] = bits[parents[parent, skip] - first_tag]
+        for place in range(skip + 1, last + 1):
+            row = bits[parents[parent, place] - first_tag]
             for word in range(words):
                 prefix[word] &= row[word]
         before = parents[parent, last]
@@ -88,18 +94,21 @@ def extend(
             tag = parents[sibling, last]
             if not pairs[before, tag]:
                 continue
-            row = bits[tag]
+            row = bits[tag - first_tag]
+            row_hits = row[:split]
+            row_misses = row[split:]
             hits = np.uint64(0)
-            for word in range(split):
-                hits += popcount(prefix[word] & row[word])
-            support = hits
-            for word in range(split, words):
-                support += popcount(prefix[word] & row[word])
-            if np.int64(support) < min_support:
+            for word in range(hit_words.size):
+                hits += popcount(hit_words[word] & row_hits[word])
+            misses = np.uint64(0)
+            for word in range(miss_words.size):
+                misses += popcount(miss_words[word] & row_misses[word])
+            if np.int64(hits + misses) < min_support:
                 continue
-            out_parent[found] = parent
-            out_tag[found] = tag
-            out_support[found] = support
+            for place in range(size - 1):
+                out_combos[found, place] = parents[parent, place]
+            out_combos[found, size - 1] = tag
+            out_support[found] = hits + misses
             out_hits[found] = hits
             if values.size:
                 total = 0.0

@@ -18,13 +18,14 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int32, Int64, UInt64
 from numpy.typing import NDArray
 
+from sundog.bias.search.bitsets import pack_tags
 from sundog.bias.search.counting_loops import extend
 from sundog.core.errors import InputError
 
 Task = tuple[int, int, int]
 """First parent, one past the last, candidates."""
 Found = tuple[NDArray[Any], ...]
-"""Parent row, last tag, support, hits and sums of the combinations that a task found."""
+"""Tags, support, hits and sums of the combinations that a task found."""
 MOST_SLICES = 2**31 - 1
 _TASK = 1 << 16
 """Candidates per task: large enough to keep a core busy, small enough to share evenly."""
@@ -42,8 +43,8 @@ class Level:
     """
 
     combos: Int32[np.ndarray, "slices size"]
-    support: Int64[np.ndarray, "slices"]
-    hits: Int64[np.ndarray, "slices"]
+    support: Int32[np.ndarray, "slices"]
+    hits: Int32[np.ndarray, "slices"]
     sums: Float64[np.ndarray, "slices 2"]
 
 
@@ -91,47 +92,68 @@ def thread_count(threads: int | None) -> int:
     return threads
 
 
-def walk(
-    bits: UInt64[np.ndarray, "tags words"],
-    *,
-    split: int,
-    values: Float64[np.ndarray, "images"],
-    limits: Limits,
-) -> list[Level]:
-    """Return the frequent combinations of 1, 2, ... ``max_tags`` tags, one level per size.
+@dataclass(frozen=True, eq=False)
+class Images:
+    """The images of one class, ready to be packed.
 
-    Args:
-        bits: packed tags, :func:`~sundog.bias.search.bitsets.pack_tags`.
-        split: words whose images count as hits.
-        values: one per bit, to be summed; empty: no sums.
-        limits: what to look for.
+    Attributes:
+        tags: whether each image carries each tag, C-ordered.
+        hits: numbers of the images that count as hits.
+        misses: numbers of the others.
+        values: of each image, to be summed over slices, ``misses`` being empty; empty: no sums.
+    """
+
+    tags: Bool[np.ndarray, "images tags"]
+    hits: Int64[np.ndarray, "hits"]
+    misses: Int64[np.ndarray, "misses"]
+    values: Float64[np.ndarray, "images"]
+
+
+@dataclass(frozen=True, eq=False)
+class Packed:
+    """Bitsets of some images: all of them, or those that carry one tag.
+
+    Attributes:
+        bits: packed tags from ``first_tag`` on, hits first.
+        first_tag: first row of ``bits``.
+        skip: leading tags of each combination that all these images carry, 0 or 1.
+        split: words of the hits.
+        values: of these images in the order of the bits, or empty.
+    """
+
+    bits: UInt64[np.ndarray, "tags words"]
+    first_tag: int
+    skip: int
+    split: int
+    values: Float64[np.ndarray, "images"]
+
+
+def walk(images: Images, limits: Limits) -> list[Level]:
+    """Return the frequent combinations of 1, 2, ... ``max_tags`` tags, one level per size.
 
     Raises:
         InputError: more combinations than ``limits.max_slices``; says how many.
     """
-    tags = bits.shape[0]
+    tags = images.tags.shape[1]
     levels: list[Level] = []
+    bits = pack_tags(images.tags, images.hits, images.misses)
+    split = -(-images.hits.size // 64)
     # All images carry the combination of no tag; its row goes first, its siblings are the tags.
-    whole = np.vstack([bits, np.full((1, bits.shape[1]), ~np.uint64(0))])
+    bits = np.vstack([bits, np.full((1, bits.shape[1]), ~np.uint64(0))])
+    whole = Packed(bits, first_tag=0, skip=0, split=split, values=images.values)
     parents = np.concatenate([[tags], np.arange(tags)]).astype(np.int32)[:, None]
     ends = np.zeros(tags + 1, dtype=np.int64)
     ends[0] = tags + 1
     pairs = np.ones((tags + 1, tags + 1), dtype=np.bool_)
+    held = 0
     for size in range(1, limits.max_tags + 1):
-        level = _extended(
-            whole,
-            parents[:, : size - 1],
-            parents,
-            ends,
-            pairs,
-            split=split,
-            values=values,
-            limits=limits,
-            held=sum(level.support.size for level in levels),
-        )
+        level = _extended(whole, images, parents, ends, pairs, size=size, limits=limits, held=held)
         if not level.support.size:
             break
         levels.append(level)
+        held += level.support.size
+        if size == limits.max_tags:
+            break
         if size == 2:
             pairs = np.zeros_like(pairs)
             pairs[level.combos[:, 0], level.combos[:, 1]] = True
@@ -170,14 +192,12 @@ def _sibling_ends(combos: Int32[np.ndarray, "slices size"]) -> Int64[np.ndarray,
     return np.repeat(stops, np.diff(stops, prepend=0))
 
 
-def _tasks(ends: Int64[np.ndarray, "slices"]) -> list[Task]:
-    """Cut the parents into runs (start, stop, candidates) of about equal work."""
+def _tasks(ends: Int64[np.ndarray, "slices"], apart: Int64[np.ndarray, "cuts"]) -> list[Task]:
+    """Cut the parents into runs of about equal work, and where ``apart`` says."""
     candidates = np.maximum(ends - np.arange(ends.size) - 1, 0)
-    done = np.cumsum(candidates)
-    total = int(done[-1]) if done.size else 0
-    cuts = np.searchsorted(done, np.arange(_TASK, total + _TASK, _TASK)) + 1
-    bounds = np.unique(np.minimum(np.concatenate([[0], cuts]), ends.size))
-    before = np.concatenate([[0], done])
+    before = np.concatenate([[0], np.cumsum(candidates)])
+    cuts = np.searchsorted(before[1:], np.arange(_TASK, before[-1] + _TASK, _TASK)) + 1
+    bounds = np.unique(np.minimum(np.concatenate([[0], apart, cuts]), ends.size))
     return [
         (int(start), int(stop), int(before[stop] - before[start]))
         for start, stop in pairwise(bounds)
@@ -185,44 +205,77 @@ def _tasks(ends: Int64[np.ndarray, "slices"]) -> list[Task]:
     ]
 
 
+def _narrowed(whole: Packed, images: Images, tag: int) -> Packed:
+    """Pack the images that carry a tag, or return all if that leaves out too few to pay."""
+    octets = whole.bits[tag].astype("<u8", copy=False).view(np.uint8)
+    places = np.flatnonzero(np.unpackbits(octets, bitorder="little"))
+    if 2 * places.size > images.tags.shape[0]:
+        return whole
+    cut = int(np.searchsorted(places, 64 * whole.split))
+    hits = images.hits[places[:cut]]
+    misses = images.misses[places[cut:] - 64 * whole.split]
+    return Packed(
+        bits=pack_tags(images.tags, hits, misses, first_tag=tag + 1),
+        first_tag=tag + 1,
+        skip=1,
+        split=-(-hits.size // 64),
+        values=images.values[hits] if images.values.size else images.values,
+    )
+
+
 def _extended(
-    bits: UInt64[np.ndarray, "tags words"],
-    heads: Int32[np.ndarray, "slices head"],
+    whole: Packed,
+    images: Images,
     parents: Int32[np.ndarray, "slices size"],
     ends: Int64[np.ndarray, "slices"],
     pairs: Bool[np.ndarray, "tags tags"],
     *,
-    split: int,
-    values: Float64[np.ndarray, "images"],
+    size: int,
     limits: Limits,
     held: int,
 ) -> Level:
-    """Extend all parents by one tag: ``heads`` holds the tags that the found ones keep of them."""
-    width = 2 if values.size else 0
+    """Extend all parents by one tag to combinations of ``size`` tags.
+
+    From three tags on, those that start with one tag are counted among its images only.
+    """
+    width = 2 if whole.values.size else 0
 
     def work(task: Task) -> Found:
         start, stop, room = task
+        packed = _narrowed(whole, images, int(parents[start, 0])) if size > 2 else whole
         found = (
-            np.empty(room, np.int64),
+            np.empty((room, size), np.int32),
             np.empty(room, np.int32),
-            np.empty(room, np.int64),
-            np.empty(room, np.int64),
+            np.empty(room, np.int32),
             np.empty((room, width)),
         )
         count = extend(
-            bits, split, values, parents, ends, pairs, start, stop, limits.min_support, *found
+            packed.bits,
+            packed.first_tag,
+            packed.skip,
+            packed.split,
+            packed.values,
+            parents,
+            ends,
+            pairs,
+            start,
+            stop,
+            limits.min_support,
+            *found,
         )
-        return tuple(part[:count].copy() for part in found)
+        return found[0][:count].copy(), *(part[:count].copy() for part in found[1:])
 
-    pieces: list[Found] = []
+    changes = np.flatnonzero(np.diff(parents[:, 0])) + 1
+    tasks = _tasks(ends, changes if size > 2 else changes[:0])
+    nothing = np.empty((0, size), np.int32)
+    pieces: list[Found] = [(nothing, nothing[:, 0], nothing[:, 0], np.empty((0, width)))]
     found = held
-    for piece in _in_order(work, _tasks(ends), thread_count(limits.threads)):
-        found += piece[0].size
+    for piece in _in_order(work, tasks, thread_count(limits.threads)):
+        found += piece[0].shape[0]
         if found > limits.max_slices:
             pieces.clear()  # Go on counting for the message, but hold nothing.
         else:
             pieces.append(piece)
-    size = heads.shape[1] + 1
     if found > limits.max_slices:
         raise InputError(
             "Combinations of tags",
@@ -230,17 +283,7 @@ def _extended(
             got=f"{found:,} of up to {size} tags",
             hint="Raise min_support, lower max_tags, leave out tags, or raise max_slices.",
         )
-    if not pieces:
-        return Level(
-            np.empty((0, size), np.int32),
-            np.empty(0, np.int64),
-            np.empty(0, np.int64),
-            np.empty((0, width)),
-        )
-    parent, tag, support, hits, sums = (
-        np.concatenate(column) for column in zip(*pieces, strict=True)
-    )
-    return Level(np.column_stack([heads[parent], tag]), support, hits, sums)
+    return Level(*(np.concatenate(column) for column in zip(*pieces, strict=True)))
 
 
 def _in_order(work: Callable[[Task], Found], tasks: list[Task], threads: int) -> Iterator[Found]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int32, Int64
 
-from sundog.bias.search.bitsets import check_tags, pack_tags
-from sundog.bias.search.lattice import Limits, reported, stack_combos, walk
+from sundog.bias.search.bitsets import check_tags
+from sundog.bias.search.lattice import Images, Limits, reported, stack_combos, walk
 from sundog.core.errors import InputError
 
 
@@ -68,15 +68,8 @@ def count_slices(
     outcome = check_outcome(correct, images=matrix.shape[0])
     limits = Limits(max_tags, min_support, max_support, max_slices, threads)
     right, wrong = np.flatnonzero(outcome), np.flatnonzero(~outcome)
-    levels = [
-        reported(level, limits)
-        for level in walk(
-            pack_tags(matrix, right, wrong),
-            split=-(-right.size // 64),
-            values=np.empty(0),
-            limits=limits,
-        )
-    ]
+    images = Images(matrix, hits=right, misses=wrong, values=np.empty(0))
+    levels = [reported(level, limits) for level in walk(images, limits)]
     nothing = np.empty(0, dtype=np.int64)
     return SliceCounts(
         combos=stack_combos(levels, max_tags),

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int32, Int64
 
-from sundog.bias.search.bitsets import check_tags, pack_tags
-from sundog.bias.search.lattice import Limits, reported, stack_combos, walk
+from sundog.bias.search.bitsets import check_tags
+from sundog.bias.search.lattice import Images, Limits, reported, stack_combos, walk
 from sundog.core.errors import InputError
 
 
@@ -73,11 +73,9 @@ def sum_slices(
     limits = Limits(max_tags, min_support, max_support, max_slices, threads)
     centre = float(outcome.mean()) if outcome.size else 0.0
     centred = outcome - centre
-    bits = pack_tags(matrix, np.arange(outcome.size))
-    levels = [
-        reported(level, limits)
-        for level in walk(bits, split=bits.shape[1], values=centred, limits=limits)
-    ]
+    everyone = np.arange(outcome.size)
+    images = Images(matrix, hits=everyone, misses=everyone[:0], values=centred)
+    levels = [reported(level, limits) for level in walk(images, limits)]
     nothing = np.empty(0)
     return SliceSums(
         combos=stack_combos(levels, max_tags),
