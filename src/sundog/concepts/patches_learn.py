@@ -1,0 +1,147 @@
+"""Learn the dictionary of recurring patches of an image set: stamps and patterns with a clear cut.
+
+A candidate is kept only if it splits the images: some match it almost wholly, some hardly, and
+next to none lie between. What photographs have in common (sky, white backgrounds, edges) has no
+such cut and is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Int64
+
+from sundog.concepts.patches_fixed import Pattern, choose_grid, find_patterns, residual
+from sundog.concepts.patches_seeds import LEVELS, Seed, find_seeds, shrink
+from sundog.concepts.patches_stamp import Stamp, grow
+from sundog.concepts.patches_valley import find_valley
+from sundog.data.content import Pixels
+
+MOST_GROWN = 48
+"""Seeds that are grown per level, the most frequent first; those that an earlier one explains do
+not count."""
+_SAME = 0.7
+"""Two patches that share so much of the images that carry either are one."""
+MIN_IMAGES = 6
+_COARSE_PIXELS = 8
+"""Where colours agree only roughly, a stamp of fewer pixels is found in any photograph."""
+
+
+@dataclass(frozen=True, eq=False)
+class Patch:
+    """A recurring patch.
+
+    Attributes:
+        kind: how it is found.
+        threshold: of its score.
+        group: the class it was found in, -1 = the whole set.
+        carriers: images of the sample that carry it.
+        centre: (row, column) of its middle as shares of the image's sides: median over carriers.
+        scatter: largest median absolute deviation of the two.
+    """
+
+    kind: Stamp | Pattern
+    threshold: float
+    group: int
+    carriers: int
+    centre: tuple[float, float]
+    scatter: float
+
+
+def learn_patches(
+    images: Sequence[Pixels],
+    groups: Int64[np.ndarray, "images"],
+    *,
+    max_patches: int,
+    watch: Callable[[Sequence[Seed]], Iterator[Seed]] = iter,
+) -> list[Patch]:
+    """Return the patches of a sample of images, exact stamps first.
+
+    Args:
+        images: a sample, each at its own size.
+        groups: class of each, -1 = none; a stamp of one class is found there.
+        max_patches: at most so many.
+        watch: passes on what is being worked on, for a progress bar.
+    """
+    patches: list[Patch] = []
+    carried: list[Bool[np.ndarray, "images"]] = []
+    shrunk: dict[int, Sequence[Pixels]] = {1: images}
+    for level in LEVELS:
+        if level.shrink not in shrunk:
+            shrunk[level.shrink] = [shrink(pixels, level.shrink) for pixels in images]
+        views = shrunk[level.shrink]
+        grown = 0
+        for seed in watch(find_seeds(views, groups, level, min_count=MIN_IMAGES)):
+            if grown >= MOST_GROWN or len(patches) >= max_patches:
+                break
+            if _explained(seed, carried):
+                continue
+            grown += 1
+            stamp = grow(seed, views)
+            if stamp is None or (level.bin_width > 1 and stamp.area < _COARSE_PIXELS):
+                continue
+            matched = [stamp.match(view) for view in views]
+            places = [
+                _middle(place, stamp, view) for (_, place), view in zip(matched, views, strict=True)
+            ]
+            scores = np.array([score for score, _ in matched])
+            _add(patches, carried, stamp, scores, np.array(places), seed.group)
+    grid = choose_grid(images)
+    found = find_patterns(images, groups, grid)
+    if found:
+        residuals = (residual(pixels, grid) for pixels in images)
+        table = np.array([[pattern.match(r) for _, pattern in found] for r in residuals])
+        for (group, pattern), scores in zip(found, table.T, strict=True):
+            if len(patches) >= max_patches:
+                break
+            top, left, bottom, right = pattern.box
+            place = [(top + bottom) / 2 / grid[0], (left + right) / 2 / grid[1]]
+            _add(patches, carried, pattern, scores, np.tile(place, (len(images), 1)), group)
+    return patches
+
+
+def _explained(seed: Seed, carried: Sequence[Bool[np.ndarray, "images"]]) -> bool:
+    """Return whether a patch that not most images carry is in 80 % of the seed's images."""
+    holders = list(seed.holders)
+    return any(c[holders].mean() >= 0.8 and c.mean() <= 0.6 for c in carried)
+
+
+def _add(
+    patches: list[Patch],
+    carried: list[Bool[np.ndarray, "images"]],
+    kind: Stamp | Pattern,
+    scores: np.ndarray,
+    places: np.ndarray,
+    group: int,
+) -> None:
+    """Keep a candidate with a clear cut that is not one of those before it."""
+    valley = find_valley(scores)
+    present = scores >= valley.threshold
+    if not valley.clear or valley.above < MIN_IMAGES:
+        return
+    if any((present & c).sum() >= _SAME * (present | c).sum() for c in carried):
+        return
+    shown = places[present]
+    centre = np.median(shown, axis=0)
+    scatter = float(np.median(np.abs(shown - centre), axis=0).max())
+    patches.append(
+        Patch(
+            kind=kind,
+            threshold=valley.threshold,
+            group=group,
+            carriers=int(present.sum()),
+            centre=(float(centre[0]), float(centre[1])),
+            scatter=scatter,
+        )
+    )
+    carried.append(present)
+
+
+def _middle(place: tuple[int, int], stamp: Stamp, view: Pixels) -> tuple[float, float]:
+    box = stamp.offsets.max(axis=0) / 2
+    return (
+        float((place[0] + box[0]) / view.shape[0]),
+        float((place[1] + box[1]) / view.shape[1]),
+    )

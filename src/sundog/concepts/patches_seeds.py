@@ -1,0 +1,225 @@
+"""Small constellations of pixels that recur in more images than nature explains.
+
+A stamp repeats the same pixels in many images; a photograph almost never repeats three of its
+own. So the number of images that hold a constellation with given colours has a spike at the
+stamp's colours, while it changes slowly from colour to neighbouring colour everywhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Int64, UInt64
+
+from sundog.core.seeds import derive_seed
+from sundog.data.content import Pixels
+
+FAMILIES: dict[str, tuple[tuple[int, int], ...]] = {
+    "column": ((0, 0), (1, 0), (2, 0)),
+    "row": ((0, 0), (0, 1), (0, 2)),
+    "square": ((0, 0), (0, 1), (1, 0), (1, 1)),
+}
+"""(row, column) offsets of the pixels of a constellation."""
+_AXES = ((1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 1))
+_STEPS = 3
+_KEPT_BITS = 2
+"""One in 4 of the constellations with contrast are looked at; of a textured stamp, which has many
+of them, enough remain."""
+_CONTRAST = 32
+"""Constellations are of one colour, or their pixels differ by so much; what lies between is the
+smooth shading that nature repeats close to black and white."""
+
+Keys = UInt64[np.ndarray, "..."]
+
+
+@dataclass(frozen=True)
+class Level:
+    """A scale and a tolerance at which images are searched.
+
+    Attributes:
+        shrink: images are first averaged over squares of this side.
+        bin_width: colours within a bin are the same colour.
+        phase: where the first bin ends.
+        tolerance: how far a pixel may be from a template's colour, in 0..255 units.
+    """
+
+    shrink: int
+    bin_width: int
+    phase: int
+    tolerance: int
+
+
+LEVELS = (
+    Level(shrink=1, bin_width=1, phase=0, tolerance=1),
+    Level(shrink=2, bin_width=16, phase=0, tolerance=10),
+    Level(shrink=2, bin_width=16, phase=8, tolerance=10),
+)
+
+
+@dataclass(frozen=True)
+class Seed:
+    """A constellation whose frequency is a spike.
+
+    Attributes:
+        level: where it was found.
+        family: key of :data:`FAMILIES`.
+        key: of its colours.
+        group: the class it was found in, -1 = the whole set.
+        count: images of the group that hold it.
+        expected: the largest frequency among neighbouring colours.
+        size: images of the group.
+        holders: positions of the images of the group that hold it.
+    """
+
+    level: Level
+    family: str
+    key: int
+    group: int
+    count: int
+    expected: float
+    size: int
+    holders: tuple[int, ...]
+
+
+def shrink(pixels: Pixels, factor: int) -> Pixels:
+    """Return the means over squares of side ``factor``, rounded; a rest at the edge is left out."""
+    if factor == 1 or min(pixels.shape[:2]) < 2 * factor:
+        return pixels
+    height, width = (side // factor for side in pixels.shape[:2])
+    cut = pixels[: height * factor, : width * factor].astype(np.uint16)
+    summed = cut.reshape(height, factor, width, factor, 3).sum(axis=(1, 3))
+    return ((summed + factor**2 // 2) // factor**2).astype(np.uint8)
+
+
+def window_keys(pixels: Pixels, level: Level, family: str) -> tuple[Keys, Bool[np.ndarray, "..."]]:
+    """Return the key of the constellation at each place, and whether it is looked at.
+
+    The key is a linear hash, ``sum_k a_k code_k mod 2^64`` with random odd ``a_k``, so that the key
+    of the same constellation in a neighbouring colour is the key plus a constant.
+
+    Args:
+        pixels: already shrunk.
+        level: bins of the colours.
+        family: key of :data:`FAMILIES`.
+    """
+    offsets = FAMILIES[family]
+    height = pixels.shape[0] - max(row for row, _ in offsets)
+    width = pixels.shape[1] - max(column for _, column in offsets)
+    if height < 1 or width < 1:
+        return np.zeros((0, 0), np.uint64), np.zeros((0, 0), bool)
+    binned = (pixels.astype(np.uint64) + np.uint64(level.phase)) // np.uint64(level.bin_width)
+    code = (binned[..., 0] << np.uint64(16)) | (binned[..., 1] << np.uint64(8)) | binned[..., 2]
+    keys = np.zeros((height, width), np.uint64)
+    shape = np.zeros((height, width), np.uint64)  # of the differences of colour; 0 = one colour
+    first = code[:height, :width]
+    darkest = brightest = pixels[:height, :width]
+    for (row, column), factor in zip(offsets, _factors(family), strict=True):
+        part = code[row : row + height, column : column + width]
+        keys += part * factor
+        shape += (part - first) * factor
+        darkest = np.minimum(darkest, pixels[row : row + height, column : column + width])
+        brightest = np.maximum(brightest, pixels[row : row + height, column : column + width])
+    contrast = (brightest - darkest).max(axis=2) >= _CONTRAST
+    mixed = (shape ^ (shape >> np.uint64(31))) * np.uint64(0x9E3779B97F4A7C15)
+    return keys, (shape == 0) | (contrast & ((mixed >> np.uint64(64 - _KEPT_BITS)) == 0))
+
+
+def _factors(family: str) -> list[np.uint64]:
+    draws = (derive_seed(0, "constellation", family, k) for k in range(len(FAMILIES[family])))
+    return [np.uint64(2 * draw + 1) for draw in draws]
+
+
+def find_seeds(
+    images: Sequence[Pixels],
+    groups: Int64[np.ndarray, "images"],
+    level: Level,
+    *,
+    min_count: int = 6,
+    min_share: float = 0.05,
+    min_excess: float = 5.0,
+    min_lift: float = 4.0,
+) -> list[Seed]:
+    """Return the constellations that recur in a class, or in the whole set, as spikes.
+
+    For a constellation in d of the n images of a group, let e be the largest over 8 directions of
+    colour (each channel and grey, up and down) of the mean count of its 3 neighbours in that
+    direction. It is a seed if ``d >= max(min_count, min_share n)``, ``d >= min_lift (e + 1)`` and
+    ``(d - e) / sqrt(e + 1) >= min_excess``.
+
+    Args:
+        images: shrunk to the level.
+        groups: class of each image, -1 = none.
+        level: bins of the colours.
+        min_count: images that must hold it.
+        min_share: share of the group's images that must hold it.
+        min_excess: in standard deviations of a Poisson count.
+        min_lift: count over that of the neighbouring colours.
+
+    Returns:
+        Seeds, the most frequent (as a share of their group) first.
+    """
+    seeds = []
+    for family in FAMILIES:
+        held = []
+        for pixels in images:
+            keys, looked_at = window_keys(pixels, level, family)
+            held.append(np.unique(keys[looked_at]))
+        step = sum((int(f) for f in _factors(family)), start=0)
+        wanted = [-1, *(int(c) for c in np.unique(groups[groups >= 0]))]
+        if len(wanted) == 2 and (groups >= 0).all():
+            wanted = wanted[1:]  # one class is the whole set
+        for group in wanted:
+            members = np.flatnonzero((groups == group) | (group == -1))
+            least = max(min_count, int(np.ceil(min_share * len(members))))
+            if len(members) < least:
+                continue
+            found, counts = np.unique(
+                np.concatenate([held[m] for m in members]), return_counts=True
+            )
+            frequent = np.flatnonzero(counts >= least)
+            expected = _neighbours(found, counts, found[frequent], step)
+            d = counts[frequent]
+            spikes = (d >= min_lift * (expected + 1)) & (
+                d - expected >= min_excess * np.sqrt(expected + 1)
+            )
+            for i in np.flatnonzero(spikes):
+                key = found[frequent[i]]
+                holders = tuple(int(m) for m in members if _holds(held[m], key))
+                seeds.append(
+                    Seed(
+                        level,
+                        family,
+                        int(key),
+                        group,
+                        len(holders),
+                        float(expected[i]),
+                        len(members),
+                        holders,
+                    )
+                )
+    return sorted(seeds, key=lambda s: (-s.count / s.size, s.family, s.group, s.key))
+
+
+def _holds(keys: Keys, key: np.uint64) -> bool:
+    place = int(np.searchsorted(keys, key))
+    return place < len(keys) and bool(keys[place] == key)
+
+
+def _neighbours(
+    found: Keys, counts: Int64[np.ndarray, "keys"], keys: Keys, step: int
+) -> np.ndarray:
+    """Return the largest mean count among neighbouring colours, over the 8 directions."""
+    largest = np.zeros(len(keys))
+    for axis in _AXES:
+        code = (axis[0] << 16) + (axis[1] << 8) + axis[2]
+        for sign in (1, -1):
+            total = np.zeros(len(keys))
+            for distance in range(1, _STEPS + 1):
+                shift = np.uint64((sign * distance * code * step) % 2**64)
+                shifted = keys + shift
+                place = np.minimum(np.searchsorted(found, shifted), len(found) - 1)
+                total += np.where(found[place] == shifted, counts[place], 0)
+            largest = np.maximum(largest, total / _STEPS)
+    return largest

@@ -1,0 +1,178 @@
+"""A stamp: a few pixels of given colours at given offsets, whatever lies between them.
+
+A seed (three or four pixels) is grown to the whole stamp: the places where it occurs in different
+images are laid over each other, and the pixels on which most images agree belong to the stamp.
+Pixels between and around it that differ from image to image do not, so that a grid of dots, a
+letter or a cross is learned as such.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int64, UInt8
+
+from sundog.concepts.patches_seeds import Level, Seed, window_keys
+from sundog.data.content import Pixels
+
+RADIUS = 12
+"""How far from the seed a stamp is followed, in pixels of its level."""
+AGREEMENT = 0.7
+"""Share of the images that must agree on a pixel of the stamp."""
+MOST_PIXELS = 64
+"""Pixels of a stamp that are compared."""
+ANCHORS = 6
+"""Pixels that are compared first, at every place of an image."""
+_IMAGES, _PLACES, _REFERENCES, _ROUNDS, _MARGIN = 40, 24, 4, 2, 3
+
+
+@dataclass(frozen=True, eq=False)
+class Stamp:
+    """A sparse template.
+
+    Attributes:
+        level: scale and tolerance at which it is compared.
+        offsets: ``int64[pixels, 2]``, (row, column) of each pixel, >= 0, the box beginning at 0;
+            the first :data:`ANCHORS` are compared first.
+        colours: ``uint8[pixels, 3]``.
+        area: pixels of the whole stamp, of which up to 64 are compared.
+        picture: ``uint8[height, width, 3]``: its surroundings in the image that shows it best, at
+            the level's scale.
+    """
+
+    level: Level
+    offsets: Int64[np.ndarray, "pixels 2"]
+    colours: UInt8[np.ndarray, "pixels 3"]
+    area: int
+    picture: Pixels
+
+    def match(self, pixels: Pixels) -> tuple[float, tuple[int, int]]:
+        """Return the largest share of the stamp's pixels found at one place, and that place.
+
+        The share at a place is ``|{k : max_c |x(place + o_k) - colour_k| <= tolerance}| / K``; it
+        counts only where at least half of the anchors are found (0 otherwise).
+
+        Args:
+            pixels: shrunk to the level.
+        """
+        height = pixels.shape[0] - int(self.offsets[:, 0].max())
+        width = pixels.shape[1] - int(self.offsets[:, 1].max())
+        if height < 1 or width < 1:
+            return 0.0, (0, 0)
+        anchors = min(ANCHORS, len(self.offsets))
+        votes = np.zeros((height, width), np.uint8)
+        found: dict[bytes, Bool[np.ndarray, "..."]] = {}
+        for (row, column), colour in zip(
+            self.offsets[:anchors], self.colours[:anchors], strict=True
+        ):
+            name = colour.tobytes()
+            if name not in found:
+                found[name] = near(pixels, colour, self.level.tolerance)
+            votes += found[name][row : row + height, column : column + width]
+        rows, columns = np.nonzero(2 * votes >= anchors)
+        if not len(rows):
+            return 0.0, (0, 0)
+        shares = np.zeros(len(rows))
+        for (row, column), colour in zip(self.offsets, self.colours, strict=True):
+            values = pixels[rows + row, columns + column]
+            shares += near(values, colour, self.level.tolerance)
+        best = int(shares.argmax())
+        return float(shares[best]) / len(self.offsets), (int(rows[best]), int(columns[best]))
+
+
+def near(
+    pixels: UInt8[np.ndarray, "... 3"], colour: UInt8[np.ndarray, "3"], tolerance: int
+) -> Bool[np.ndarray, "..."]:
+    """Return where all three channels are within ``tolerance`` of a colour."""
+    low = np.maximum(colour.astype(np.int16) - tolerance, 0).astype(np.uint8)
+    span = (np.minimum(colour.astype(np.int16) + tolerance, 255) - low).astype(np.uint8)
+    # Below ``low`` the difference wraps around to a number above ``span``.
+    close = (pixels[..., 0] - low[0]) <= span[0]
+    close &= (pixels[..., 1] - low[1]) <= span[1]
+    close &= (pixels[..., 2] - low[2]) <= span[2]
+    return np.asarray(close, dtype=bool)
+
+
+def grow(seed: Seed, images: Sequence[Pixels]) -> Stamp | None:
+    """Grow a seed to the stamp around it; None if no three pixels agree.
+
+    Args:
+        seed: from :func:`sundog.concepts.patches_seeds.find_seeds`; the first 40 images that hold
+            it are used.
+        images: the same as there.
+    """
+    crops = []
+    for image in seed.holders[:_IMAGES]:
+        keys, _ = window_keys(images[image], seed.level, seed.family)
+        places = np.argwhere(keys == np.uint64(seed.key))[:_PLACES]
+        crops.append(_crops(images[image], places))
+    best: tuple[float, np.ndarray, np.ndarray, np.ndarray] | None = None
+    for reference in crops[: len(crops) // 2 + 1][:_REFERENCES]:
+        model, weight = reference[0].astype(np.float32), np.ones(reference.shape[1:3], bool)
+        for _ in range(_ROUNDS + 1):
+            aligned = np.stack([_closest(c, model, weight, seed.level.tolerance) for c in crops])
+            model, weight = _consensus(aligned, seed.level.tolerance)
+        if best is None or weight.sum() > best[0]:
+            best = (float(weight.sum()), model, weight, aligned)
+    if best is None or best[0] < 3:
+        return None
+    return _stamp(seed.level, *best[1:])
+
+
+def _crops(pixels: Pixels, places: Int64[np.ndarray, "places 2"]) -> np.ndarray:
+    """Return ``int16[places, 2R + 1, 2R + 1, 3]`` around each place; -999 outside the image."""
+    padded = np.pad(
+        pixels.astype(np.int16), ((RADIUS, RADIUS), (RADIUS, RADIUS), (0, 0)), constant_values=-999
+    )
+    side = 2 * RADIUS + 1
+    return np.stack([padded[r : r + side, c : c + side] for r, c in places])
+
+
+def _closest(
+    crops: np.ndarray, model: np.ndarray, weight: Bool[np.ndarray, "side side"], tolerance: int
+) -> np.ndarray:
+    """Return the crop that agrees with the model on most of its pixels (the first of these)."""
+    close = (np.abs(crops - model) <= tolerance).all(axis=3) & weight
+    return np.asarray(crops[int(close.sum(axis=(1, 2)).argmax())])
+
+
+def _consensus(
+    aligned: np.ndarray, tolerance: int
+) -> tuple[Float32[np.ndarray, "side side 3"], Bool[np.ndarray, "side side"]]:
+    """Return the median colour of each pixel, and whether enough images agree with it."""
+    model = np.median(aligned, axis=0).astype(np.float32)
+    close = (np.abs(aligned - model) <= tolerance).all(axis=3)
+    return model, (close.mean(axis=0) >= AGREEMENT) & (model >= 0).all(axis=2)
+
+
+def _stamp(level: Level, model: np.ndarray, weight: np.ndarray, aligned: np.ndarray) -> Stamp:
+    offsets = np.argwhere(weight)
+    area = len(offsets)
+    order = spread(offsets, MOST_PIXELS)
+    offsets = offsets[order]
+    corner, far = offsets.min(axis=0), offsets.max(axis=0) + 1
+    colours = np.clip(model[offsets[:, 0], offsets[:, 1]].round(), 0, 255).astype(np.uint8)
+    errors = (np.abs(aligned - model).max(axis=3) * weight).sum(axis=(1, 2))
+    clearest = aligned[int(errors.argmin())]
+    low, high = np.maximum(corner - _MARGIN, 0), far + _MARGIN
+    shown = clearest[low[0] : high[0], low[1] : high[1]]
+    inside = (shown >= 0).all(axis=2)
+    shown = shown[inside.any(axis=1)][:, inside.any(axis=0)]
+    picture = shown.astype(np.uint8)
+    return Stamp(level, (offsets - corner).astype(np.int64), colours, area, picture)
+
+
+def spread(points: Int64[np.ndarray, "points 2"], count: int) -> Int64[np.ndarray, "chosen"]:
+    """Return up to ``count`` positions in ``points``, each as far as can be from those before it.
+
+    The first is the point nearest to the centre of all; ties go to the first in order.
+    """
+    centre = points.mean(axis=0)
+    chosen = [int(((points - centre) ** 2).sum(axis=1).argmin())]
+    distance = ((points - points[chosen[0]]) ** 2).sum(axis=1)
+    while len(chosen) < min(count, len(points)):
+        chosen.append(int(distance.argmax()))
+        distance = np.minimum(distance, ((points - points[chosen[-1]]) ** 2).sum(axis=1))
+    return np.array(chosen, dtype=np.int64)
