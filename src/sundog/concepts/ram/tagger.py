@@ -53,7 +53,7 @@ class RamTagger(Tagger):
         thresholds: Thresholds,
         fingerprint: str,
         notes: tuple[str, ...] = (),
-        batch_size: int = 4,
+        batch_size: int = 1,
     ) -> None:
         if batch_size < 1:
             raise InputError("batch_size", expected=">= 1", got=str(batch_size))
