@@ -7,5 +7,12 @@ that order the images of a class (a sorter). Both look at all images of every cl
 from sundog.bias.hidden_concepts import test_concepts
 from sundog.bias.hidden_effect import ConceptEffect
 from sundog.bias.hidden_rankings import test_rankings
+from sundog.bias.hidden_replication import replicate_concepts, replicate_rankings
 
-__all__ = ["ConceptEffect", "test_concepts", "test_rankings"]
+__all__ = [
+    "ConceptEffect",
+    "replicate_concepts",
+    "replicate_rankings",
+    "test_concepts",
+    "test_rankings",
+]

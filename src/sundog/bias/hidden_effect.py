@@ -18,6 +18,7 @@ from sundog.core.statistics import (
     smallest_detectable_mean_gap,
     welch_gap,
 )
+from sundog.core.statistics.two_groups import Alternative
 
 Test = Literal["fisher", "permutation", "mann_whitney", "spearman", "none"]
 Direction = Literal["hurts", "helps", "neither"]
@@ -169,18 +170,48 @@ def detectable(
     metric: Metric,
     alpha: float,
     power: float,
+    side: Literal["drop", "rise", "either"] = "either",
 ) -> float:
-    """Return the smallest gap that these groups show at level ``alpha``; see ConceptEffect."""
+    """Return the smallest gap that these groups show at level ``alpha``; see ConceptEffect.
+
+    With a ``side``, of the one-sided test for a drop or a rise.
+    """
     size_in, size_out = (round(size) for size in support(images, inside))
     outcome = images.outcome(metric)
     if metric == "accuracy":
         return smallest_detectable_gap(
-            size_in, size_out, mean_of(outcome), alpha=alpha, power=power
+            size_in,
+            size_out,
+            mean_of(outcome),
+            alpha=alpha,
+            power=power,
+            direction=side,
+            alternative=_ALTERNATIVES[side],
         )
     if outcome.size < 3 or np.ptp(outcome) == 0:
         return math.nan
     spread = float(outcome.std(ddof=1))
-    return smallest_detectable_mean_gap(size_in, size_out, spread, alpha=alpha, power=power)
+    both = alpha if side == "either" else min(2 * alpha, 0.999)
+    return smallest_detectable_mean_gap(size_in, size_out, spread, alpha=both, power=power)
+
+
+_ALTERNATIVES: dict[str, Alternative] = {
+    "drop": "less",
+    "rise": "greater",
+    "either": "two-sided",
+}
+
+
+def upper_half(
+    scores: np.ndarray[Any, np.dtype[np.float64]],
+) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return the images above the median, or from it upwards: whichever is nearer to half."""
+    if not scores.size:
+        return np.zeros(0, dtype=bool)
+    middle = np.median(scores)
+    above, from_it = scores > middle, scores >= middle
+    nearer = abs(2 * above.sum() - scores.size) <= abs(2 * from_it.sum() - scores.size)
+    return above if nearer else from_it
 
 
 def direction_of(value: float, middle: float = 0.0) -> Direction:

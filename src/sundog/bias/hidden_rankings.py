@@ -27,6 +27,7 @@ from sundog.bias.hidden_effect import (
     distinct,
     gap_of,
     mean_of,
+    upper_half,
     why_not,
 )
 from sundog.bias.hidden_ranks import RankProblem, permute_ranks
@@ -164,7 +165,7 @@ def _ranking(
         )
     known = ~np.isnan(scores)
     seen = images if known.all() else images.rows(known)
-    upper = _upper_half(scores[known])
+    upper = upper_half(scores[known])
     if scores.size and not known.any():
         reason = "no image has a score"
     elif seen.ids and np.ptp(scores[known]) == 0 and len(seen) > 1:
@@ -173,16 +174,6 @@ def _ranking(
         sides = ("in the upper half of the scores", "in the lower half of the scores")
         reason = why_not(seen, upper, metric=metric, min_support=min_support, sides=sides)
     return _Ranking(images, concept, scores, known, seen, upper, reason)
-
-
-def _upper_half(scores: Float[np.ndarray, " known"]) -> Bool[np.ndarray, " known"]:
-    """Return the images above the median, or from it upwards: whichever is nearer to half."""
-    if not scores.size:
-        return np.zeros(0, dtype=bool)
-    middle = np.median(scores)
-    above, from_it = scores > middle, scores >= middle
-    nearer = abs(2 * above.sum() - scores.size) <= abs(2 * from_it.sum() - scores.size)
-    return above if nearer else from_it
 
 
 def _fill(

@@ -89,6 +89,31 @@ def permute_ranks(
     return np.split(raw, ends), np.split(together, ends)
 
 
+def one_sided_rank_p(problem: RankProblem, *, rising: bool, permutations: int, seed: int) -> float:
+    """Return the permutation p-value that the outcome rises (or falls) with one ranking.
+
+    ``(1 + #{z* >= z}) / (B + 1)`` with the z of :func:`permute_ranks`, for a fall with ``<=``.
+
+    Args:
+        problem: with one ranking.
+        rising: whether a rise is asked about; else a fall.
+        permutations: B.
+        seed: same seed, same result.
+
+    Source: as :func:`permute_ranks`.
+    """
+    weight, outcome = _unit_ranks(problem.scores)[:, 0], _unit_ranks(problem.outcome[:, None])[:, 0]
+    if not rising:
+        weight = -weight
+    bound = float(outcome @ weight) - _ROUNDING
+    rng = np.random.default_rng([seed, *problem.key])
+    blocks = permutation_blocks(
+        outcome.size, permutations=permutations, rng=rng, groups=problem.groups
+    )
+    hits = sum(int((outcome[block] @ weight >= bound).sum()) for block in blocks)
+    return (1 + hits) / (1 + permutations)
+
+
 def _unit_ranks(values: Float[np.ndarray, "n columns"]) -> Float[np.ndarray, "n columns"]:
     """Return centred midranks of length 1 per column; 0 where a value is not known."""
     ranks = np.zeros(values.shape)

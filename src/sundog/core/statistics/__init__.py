@@ -3,6 +3,7 @@
 Every function takes plain arrays and returns a frozen dataclass or an array.
 """
 
+from sundog.core.statistics.agreement import Agreement, fleiss_kappa
 from sundog.core.statistics.bootstrap import bootstrap_interval
 from sundog.core.statistics.estimate import Estimate
 from sundog.core.statistics.intervals import mean_interval
@@ -27,6 +28,7 @@ from sundog.core.statistics.proportions import (
     proportion_difference,
     wilson_interval,
 )
+from sundog.core.statistics.tag_errors import TagErrors, TagReview, estimate_tag_errors
 from sundog.core.statistics.two_groups import (
     effective_size,
     fisher_p_values,
@@ -36,17 +38,22 @@ from sundog.core.statistics.two_groups import (
 )
 
 __all__ = [
+    "Agreement",
     "Estimate",
     "MannWhitney",
     "PairedDifference",
     "PairedProportions",
+    "TagErrors",
+    "TagReview",
     "auroc_interval",
     "benjamini_hochberg",
     "bootstrap_interval",
     "effective_size",
+    "estimate_tag_errors",
     "fisher_p_values",
     "fisher_power",
     "fisher_table",
+    "fleiss_kappa",
     "holm",
     "mann_whitney",
     "mcnemar_exact",

@@ -1,0 +1,281 @@
+"""Replicate the findings about single concepts and rankings on halves of the images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, cast
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from sundog.bias.class_images import ClassImages, Metric
+from sundog.bias.hidden_adjust import Adjustment, corrected_level
+from sundog.bias.hidden_concepts import test_concepts
+from sundog.bias.hidden_effect import ConceptEffect, detectable, gap_of, upper_half, why_not
+from sundog.bias.hidden_rankings import test_rankings
+from sundog.bias.hidden_ranks import RankProblem, one_sided_rank_p
+from sundog.bias.replication import Direction, HalfTest, Replication, Rows, Search, replicate
+from sundog.core.statistics import (
+    Estimate,
+    fisher_p_values,
+    mann_whitney,
+    studentised_permutation,
+)
+from sundog.core.statistics.two_groups import Alternative
+
+_PERMUTATIONS = 9999
+
+
+def replicate_concepts(
+    effects: Sequence[ConceptEffect],
+    classes: Sequence[ClassImages],
+    present: Mapping[str, Bool[np.ndarray, "images concepts"]],
+    concepts: Sequence[str] | Mapping[str, Sequence[str]],
+    *,
+    metric: Metric = "accuracy",
+    min_support: int = 5,
+    adjustment: Adjustment = "westfall_young",
+    alpha: float = 0.05,
+    power: float = 0.8,
+    permutations: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+    threads: int | None = None,
+) -> Replication:
+    """Search one half with ``test_concepts`` and let the other half confirm what it found.
+
+    Args:
+        effects: what :func:`~sundog.bias.hidden.test_concepts` returned for all images; those with
+            ``p_adjusted <= alpha`` are the findings of the full data.
+        classes: as given to it, and so are the other arguments.
+        present: class → ``bool[images, concepts]``.
+        concepts: names of the columns.
+        metric: ``accuracy`` or ``confidence``.
+        min_support: images needed on each side in each half.
+        adjustment: of the search on the first half.
+        alpha: of the search and of the confirmation.
+        power: of what a half would have shown.
+        permutations: of the search.
+        level: of the interval of the second half's gap.
+        seed: of the split and the permutations.
+        threads: of Westfall-Young.
+
+    Returns:
+        The replication; keys are ``(class, concept)``.
+
+    Raises:
+        InputError: as :func:`~sundog.bias.hidden.test_concepts`.
+    """
+    by_name = {images.name: images for images in classes}
+
+    def search(rows: Rows) -> Search:
+        found = test_concepts(
+            [images.rows(rows[images.name]) for images in classes],
+            {name: np.asarray(present[name])[rows[name]] for name in by_name},
+            concepts,
+            metric=metric,
+            min_support=min_support,
+            adjustment=adjustment,
+            alpha=alpha,
+            power=power,
+            permutations=permutations,
+            level=level,
+            seed=seed,
+            threads=threads,
+        )
+        return _search(found, alpha=alpha, adjustment=adjustment)
+
+    def check(key: Hashable, direction: Direction, rows: Rows, single: float) -> HalfTest:
+        name, concept = cast(tuple[str, str], key)
+        names = list(concepts[name] if isinstance(concepts, Mapping) else concepts)
+        images = by_name[name].rows(rows[name])
+        inside = np.asarray(present[name])[rows[name], names.index(concept)]
+        reason = why_not(images, inside, metric=metric, min_support=min_support)
+        p = math.nan if reason else _concept_p(images, inside, metric, direction, seed)
+        return _half_test(
+            images,
+            inside,
+            p,
+            reason,
+            direction,
+            metric=metric,
+            alpha=single,
+            power=power,
+            level=level,
+        )
+
+    return replicate(
+        classes, full=_full(effects, alpha), search=search, check=check, alpha=alpha, seed=seed
+    )
+
+
+def replicate_rankings(
+    effects: Sequence[ConceptEffect],
+    classes: Sequence[ClassImages],
+    scores: Mapping[str, Mapping[str, Float[np.ndarray, " images"]]],
+    *,
+    metric: Metric = "accuracy",
+    top_k: int = 5,
+    min_support: int = 5,
+    adjustment: Adjustment = "westfall_young",
+    alpha: float = 0.05,
+    power: float = 0.8,
+    permutations: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Replication:
+    """Search one half with ``test_rankings`` and let the other half confirm what it found.
+
+    Args:
+        effects: what :func:`~sundog.bias.hidden.test_rankings` returned for all images.
+        classes: as given to it, and so are the other arguments.
+        scores: class → concept → ``float[images]``.
+        metric: ``accuracy`` or ``confidence``.
+        top_k: as there; decides nothing here.
+        min_support: images needed in each half of the scores in each half of the images.
+        adjustment: of the search on the first half.
+        alpha: of the search and of the confirmation.
+        power: of what a half would have shown.
+        permutations: of the search.
+        level: of the interval of the second half's gap, upper against lower half of the scores.
+        seed: of the split and the permutations.
+
+    Returns:
+        The replication; keys are ``(class, concept)``.
+
+    Raises:
+        InputError: as :func:`~sundog.bias.hidden.test_rankings`.
+    """
+    by_name = {images.name: images for images in classes}
+
+    def search(rows: Rows) -> Search:
+        found = test_rankings(
+            [images.rows(rows[images.name]) for images in classes],
+            {
+                name: {
+                    concept: np.asarray(values)[rows[name]]
+                    for concept, values in scores[name].items()
+                }
+                for name in by_name
+            },
+            metric=metric,
+            top_k=top_k,
+            min_support=min_support,
+            adjustment=adjustment,
+            alpha=alpha,
+            power=power,
+            permutations=permutations,
+            level=level,
+            seed=seed,
+        )
+        return _search(found, alpha=alpha, adjustment=adjustment)
+
+    def check(key: Hashable, direction: Direction, rows: Rows, single: float) -> HalfTest:
+        name, concept = cast(tuple[str, str], key)
+        values = np.asarray(scores[name][concept], dtype=np.float64)[rows[name]]
+        known = ~np.isnan(values)
+        images, values = by_name[name].rows(rows[name][known]), values[known]
+        upper = upper_half(values)
+        reason = why_not(images, upper, metric=metric, min_support=min_support)
+        p = math.nan if reason else _ranking_p(images, values, metric, direction, seed)
+        return _half_test(
+            images,
+            upper,
+            p,
+            reason,
+            direction,
+            metric=metric,
+            alpha=single,
+            power=power,
+            level=level,
+        )
+
+    return replicate(
+        classes, full=_full(effects, alpha), search=search, check=check, alpha=alpha, seed=seed
+    )
+
+
+def _full(
+    effects: Sequence[ConceptEffect], alpha: float
+) -> dict[Hashable, tuple[Direction, float]]:
+    return {
+        (effect.class_name, effect.concept): (effect.direction, effect.gap.value)
+        for effect in sorted(
+            (effect for effect in effects if effect.p_adjusted <= alpha),
+            key=lambda effect: effect.p_adjusted,
+        )
+    }
+
+
+def _search(effects: Sequence[ConceptEffect], *, alpha: float, adjustment: Adjustment) -> Search:
+    tests = sum(effect.tested for effect in effects)
+    found = {key: direction for key, (direction, _) in _full(effects, alpha).items()}
+    return Search(found, corrected_level(alpha, tests=tests, adjustment=adjustment))
+
+
+def _concept_p(
+    images: ClassImages, inside: Any, metric: Metric, direction: Direction, seed: int
+) -> float:
+    alternative: Alternative = "less" if direction == "hurts" else "greater"
+    if metric == "accuracy" and images.groups is None:
+        right = images.correct
+        counts = (right[inside].sum(), inside.sum(), right[~inside].sum(), (~inside).sum())
+        return float(fisher_p_values(*counts, alternative=alternative)[0])
+    return float(
+        studentised_permutation(
+            images.outcome(metric).astype(np.float64),
+            inside[:, None],
+            permutations=_PERMUTATIONS,
+            seed=[seed, *images.name.encode()],
+            groups=images.groups,
+            alternative=alternative,
+        )[1][0]
+    )
+
+
+def _ranking_p(
+    images: ClassImages, scores: Any, metric: Metric, direction: Direction, seed: int
+) -> float:
+    key = images.name.encode()
+    if metric == "accuracy" and images.groups is None:
+        return mann_whitney(
+            scores,
+            images.correct,
+            alternative="less" if direction == "hurts" else "greater",
+            permutations=_PERMUTATIONS,
+            seed=[seed, *key],
+        ).p_value
+    outcome = images.outcome(metric).astype(np.float64)
+    return one_sided_rank_p(
+        RankProblem(scores[:, None], outcome, images.groups, key),
+        rising=direction == "helps",
+        permutations=_PERMUTATIONS,
+        seed=seed,
+    )
+
+
+def _half_test(
+    images: ClassImages,
+    inside: Any,
+    p: float,
+    reason: str,
+    direction: Direction,
+    *,
+    metric: Metric,
+    alpha: float,
+    power: float,
+    level: float,
+) -> HalfTest:
+    gap: Estimate = gap_of(images, inside, metric=metric, level=level)
+    if reason:
+        return HalfTest(math.nan, gap, math.nan, reason)
+    smallest = detectable(
+        images,
+        inside,
+        metric=metric,
+        alpha=alpha,
+        power=power,
+        side="drop" if direction == "hurts" else "rise",
+    )
+    return HalfTest(p, gap, smallest)
