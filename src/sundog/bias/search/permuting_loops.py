@@ -88,41 +88,45 @@ def walk_down(
         out: see ``mode``.
         counts: see ``mode``.
     """
-    images_of = np.empty(layout[:, 3].max(), np.uint64)
+    carried = np.empty(layout[:, 3].max(), np.uint64)
     members = np.empty(layout[:, 1].max(), np.int64)
     lanes = max(hits.shape[1], values.shape[1])
     few = np.empty(lanes, np.uint8)
-    found = np.empty(lanes, np.int64)
+    found = np.empty(lanes, np.int32)
     first = np.empty(lanes, np.float64)
     second = np.empty(lanes, np.float64)
     strength = np.empty(lanes, np.float64)
     for position in range(order.size):
         item = order[position]
         here = layout[problem[item]]
-        images, correct, words, base = here[1], here[2], here[3], here[4]
-        support = np.int64(0)
-        for word in range(words):
-            images_of[word] = bits[base + combos[item, 0] * words + word]
+        images, words = here[1], here[3]
+        slice_bits = carried[:words]
+        start = here[4] + combos[item, 0] * words
+        slice_bits[:] = bits[start : start + words]
         for place in range(1, combos.shape[1]):
             if combos[item, place] < 0:
                 break
-            start = base + combos[item, place] * words
-            for word in range(words):
-                images_of[word] &= bits[start + word]
-        for word in range(words):
-            support += np.int64(popcount(images_of[word]))
+            start = here[4] + combos[item, place] * words
+            row = bits[start : start + words]
+            for word in range(slice_bits.size):
+                slice_bits[word] &= row[word]
+        held = np.uint64(0)
+        for word in range(slice_bits.size):
+            held += popcount(slice_bits[word])
+        support = np.int64(held)
         if mode == SUPPORTS:
             counts[item] = support
             continue
         # Sum over the smaller of slice and complement.
         turned = 2 * support > images
+        if turned:
+            for word in range(slice_bits.size):
+                slice_bits[word] = ~slice_bits[word]
+            if images % 64:
+                slice_bits[words - 1] &= (np.uint64(1) << np.uint64(images % 64)) - np.uint64(1)
         size = 0
-        for word in range(words):
-            rest = images_of[word]
-            if turned:
-                rest = ~rest
-                if word == words - 1 and images % 64:
-                    rest &= (np.uint64(1) << np.uint64(images % 64)) - np.uint64(1)
+        for word in range(slice_bits.size):
+            rest = slice_bits[word]
             while rest:
                 members[size] = here[5] + 64 * word + np.int64(trailing_zeros(rest))
                 size += 1
@@ -134,41 +138,70 @@ def walk_down(
             for start in range(0, size, 255):
                 few[:] = 0
                 for place in range(start, min(start + 255, size)):
-                    row = hits[members[place]]
-                    for lane in range(lanes):
-                        few[lane] += row[lane]
-                for lane in range(lanes):
+                    sample = hits[members[place]]
+                    for lane in range(few.size):
+                        few[lane] += sample[lane]
+                for lane in range(few.size):
                     found[lane] += few[lane]
-            table = number[here[6] + support]
-            low = offsets[table]
-            high = offsets[table + 1] - 1
-            shift = low - lows[table]
             if turned:
-                for lane in range(lanes):
-                    found[lane] = correct - found[lane]
-            for lane in range(lanes):
-                entry = min(max(found[lane] + shift, low), high)
-                strength[lane] = strengths[np.uint64(entry)]
+                for lane in range(found.size):
+                    found[lane] = here[2] - found[lane]
+            table = number[here[6] + support]
+            own = strengths[offsets[table] : offsets[table + 1]]
+            for lane in range(found.size):
+                entry = min(max(found[lane] - lows[table], 0), own.size - 1)
+                strength[lane] = own[np.uint64(entry)]
         else:
             first[:] = 0.0
             second[:] = 0.0
             for place in range(size):
-                sample = values[members[place]]
-                for lane in range(lanes):
-                    first[lane] += sample[lane]
-                    second[lane] += sample[lane] * sample[lane]
-            for lane in range(lanes):
-                strength[lane] = welch_strength(first[lane], second[lane], size, images)
+                numbers = values[members[place]]
+                for lane in range(first.size):
+                    first[lane] += numbers[lane]
+                    second[lane] += numbers[lane] * numbers[lane]
+            if mode == STEP_DOWN:
+                welch_largest(first, second, size, images, strength, out)
+            else:
+                strength[0] = welch_strength(first[0], second[0], size, images)
         if mode == OBSERVED:
             out[item] = strength[0]
             continue
         threshold = thresholds[item]
         reached = 0
-        for lane in range(lanes):
-            largest_yet = max(out[lane], strength[lane])
-            out[lane] = largest_yet
-            reached += largest_yet >= threshold
+        for lane in range(out.size):
+            if strength[lane] > out[lane]:
+                out[lane] = strength[lane]
+            reached += out[lane] >= threshold
         counts[item] += reached
+
+
+@compiled
+def welch_largest(
+    totals: Any, squares: Any, size: int, images: int, strength: Any, largest: Any
+) -> None:
+    """Write the strength of Welch's t in every lane, or 0 where it cannot exceed ``largest``.
+
+    The squared normal score is never above t², and most slices are far below the largest strength
+    so far: no logarithm is taken for them.
+    """
+    inside = float(size)
+    outside = float(images - size)
+    if size < 2 or images - size < 2:
+        strength[:] = 0.0
+        return
+    for lane in range(strength.size):
+        total = totals[lane]
+        gap = total / inside + total / outside
+        error_in = max(squares[lane] - total * total / inside, 0.0) / ((inside - 1) * inside)
+        rest = images - squares[lane] - total * total / outside
+        error = error_in + max(rest, 0.0) / ((outside - 1) * outside)
+        # Above by more than rounding, or an error so small that rounding decides.
+        strength[lane] = gap * gap * (1 + 1e-9) - largest[lane] * max(error - 1e-13 / inside, 0.0)
+    for lane in range(strength.size):
+        if strength[lane] > 0.0:
+            strength[lane] = welch_strength(totals[lane], squares[lane], size, images)
+        else:
+            strength[lane] = 0.0
 
 
 @compiled

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,7 +81,26 @@ class Stacked:
         )
 
 
-def stack(problems: Sequence[Parts]) -> Stacked:
+def look_at_all(
+    stacked: Stacked,
+    mode: int,
+    *,
+    hits: UInt8[np.ndarray, "images lanes"],
+    values: Float64[np.ndarray, "images lanes"],
+    out: Float64[np.ndarray, "slices"],
+    counts: Int64[np.ndarray, "slices"],
+    threads: int,
+) -> None:
+    """Walk over all slices in any order, each thread over its part of them."""
+
+    def work(part: Array) -> None:
+        walk_down(mode, part, *stacked.arrays(hits, values), np.empty(0), out, counts)
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, np.array_split(np.arange(stacked.problem.size), threads)))
+
+
+def stack(problems: Sequence[Parts], *, threads: int) -> Stacked:
     """Check the problems, pack their tags, tabulate their exact tests.
 
     Raises:
@@ -126,15 +146,22 @@ def stack(problems: Sequence[Parts]) -> Stacked:
         lows=nothing,
         strengths=np.empty(0),
     )
-    return _with_tables(bare)
+    return _with_tables(bare, threads=threads) if bare.problem.size else bare
 
 
-def _with_tables(bare: Stacked) -> Stacked:
+def _with_tables(bare: Stacked, *, threads: int) -> Stacked:
     """Add the strengths of every number of hits for the slice sizes that occur."""
     slices = bare.problem.size
     support = np.zeros(slices, dtype=np.int64)
-    none = (np.empty((0, 0), np.uint8), np.empty((0, 0)))
-    walk_down(SUPPORTS, np.arange(slices), *bare.arrays(*none), np.empty(0), np.empty(0), support)
+    look_at_all(
+        bare,
+        SUPPORTS,
+        hits=np.empty((0, 0), np.uint8),
+        values=np.empty((0, 0)),
+        out=np.empty(0),
+        counts=support,
+        threads=threads,
+    )
     bounds = np.concatenate([[0], np.cumsum(bare.slices)]).astype(np.int64)
     number: list[NDArray[Any]] = [np.empty(0, np.int64)]
     offsets: list[NDArray[Any]] = []

@@ -12,11 +12,11 @@ from jaxtyping import Bool, Float64, Int32, Int64, Shaped, UInt8
 from sundog.bias.search.lattice import thread_count
 from sundog.bias.search.permutations import DRAWN_TOGETHER, drawn_orders
 from sundog.bias.search.permuting_loops import OBSERVED, STEP_DOWN, permute_rows, walk_down
-from sundog.bias.search.stacked import Stacked, stack
+from sundog.bias.search.stacked import Stacked, look_at_all, stack
 from sundog.core.errors import InputError
 from sundog.core.progress import track
 
-_MOST_LANES = 256
+_MOST_LANES = 512
 _BYTES = 1 << 26
 """Permuted outcomes that one thread holds."""
 _ROUNDING = 1e-9
@@ -84,12 +84,13 @@ def westfall_young(
         raise InputError("seed", expected="0 or more", got=str(seed))
     workers = thread_count(threads)
     stacked = stack(
-        [(problem.tags, problem.outcome, problem.combos, problem.groups) for problem in problems]
+        [(problem.tags, problem.outcome, problem.combos, problem.groups) for problem in problems],
+        threads=workers,
     )
     slices = stacked.problem.size
     if not slices:
         return [np.empty(0) for _ in problems]
-    observed = _observed(stacked)
+    observed = _observed(stacked, threads=workers)
     order = np.argsort(observed, kind="stable")
     lanes = _lanes(stacked, permutations, workers)
 
@@ -124,7 +125,7 @@ def westfall_young(
     return np.split(adjusted, np.cumsum(stacked.slices)[:-1])
 
 
-def _observed(stacked: Stacked) -> Float64[np.ndarray, "slices"]:
+def _observed(stacked: Stacked, *, threads: int) -> Float64[np.ndarray, "slices"]:
     """Return the strength of every slice for the outcomes as they are."""
     hits = np.zeros((stacked.hit_rows, 1), dtype=np.uint8)
     values = np.zeros((stacked.value_rows, 1))
@@ -134,8 +135,9 @@ def _observed(stacked: Stacked) -> Float64[np.ndarray, "slices"]:
         rows[first : first + outcome.size, 0] = outcome
     out = np.empty(stacked.problem.size)
     nothing = np.empty(0, dtype=np.int64)
-    everything = np.arange(stacked.problem.size)
-    walk_down(OBSERVED, everything, *stacked.arrays(hits, values), np.empty(0), out, nothing)
+    look_at_all(
+        stacked, OBSERVED, hits=hits, values=values, out=out, counts=nothing, threads=threads
+    )
     return out
 
 
