@@ -61,7 +61,8 @@ def load_ram(
     Args:
         args: ``[kind,] [architecture,] checkpoint``: ``load_ram(path)``,
             ``load_ram("swin_l", path)``, ``load_ram("ram++", "swin_l", path)``.
-        kind: ``"ram"`` or ``"ram++"``; a kind in ``args`` goes first.
+        kind: ``"ram"`` or ``"ram++"``; ``"ram++"`` in ``args`` goes before it, ``"ram"`` there is
+            the family's name and leaves it.
         checkpoint: the file, if not in ``args``; its suffix may be left out.
         architecture: ``"swin_l"`` (the published one, default), ``"swin_b"``, or the fields of
             :class:`~sundog.concepts.ram.architecture.RamArchitecture`.
@@ -95,6 +96,8 @@ def load_ram(
     """
     place = resolve_device(device)
     chosen, shape, path = _sort_arguments(args, kind, architecture, checkpoint)
+    if shape is not None:
+        choose_architecture(shape, image_size=image_size)  # before any file is looked for
     file = _find_file(path, chosen)
     sidecar = read_sidecar(file)
     sizes = choose_architecture(
@@ -136,10 +139,13 @@ def _sort_arguments(
 ) -> tuple[Kind, Architecture | None, Path]:
     """Return kind, architecture and path from ``[kind,] [architecture,] checkpoint``."""
     rest = list(args)
-    if rest and isinstance(rest[0], str) and rest[0].lower() in KINDS:
-        kind = rest.pop(0)
     if kind.lower() not in KINDS:
         raise UnknownNameError("kind", kind, KINDS)
+    if rest and isinstance(rest[0], str) and rest[0].lower() in KINDS:
+        first = rest.pop(0)
+        kind = kind if KINDS[first.lower()] == "ram" else first
+    elif len(rest) == 3:
+        raise UnknownNameError("kind", str(rest[0]), KINDS)
     if checkpoint is None and rest and not isinstance(rest[-1], Mapping | RamArchitecture):
         checkpoint = rest.pop()
     if architecture is None and rest:
