@@ -230,6 +230,8 @@ def test_no_extra_package_is_needed(tmp_path, monkeypatch):
     file = _write(tmp_path)
     for name in ("timm", "transformers", "torchvision", "huggingface_hub", "open_clip"):
         monkeypatch.setitem(sys.modules, name, None)  # importing it now fails
+    package = sys.modules["sundog.concepts"]
+    monkeypatch.setattr(package, "ram", package.ram)  # put back afterwards, as the modules are
     for name in [name for name in sys.modules if name.startswith("sundog.concepts.ram")]:
         monkeypatch.delitem(sys.modules, name)
     fresh = importlib.import_module("sundog.concepts.ram")
