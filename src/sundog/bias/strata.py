@@ -86,7 +86,7 @@ def pooled_slices(
     carry is scored by the stratified test (:mod:`sundog.bias.strata_scores`) and adjusted over all
     combinations. Then, in this order: adjusted p <= alpha; minimality; pooled |gap| >= ``min_gap``;
     at least ``min_tags`` tags. A tag that marks a class and nothing else has no image without it
-    in its class, and is not testable.
+    in its class, and is not testable; one that every image carries is left out.
 
     Args:
         classes: the images of each class.
@@ -204,12 +204,15 @@ def _pool(
     taken = check_tables(classes, present, tags)
     sizes = [len(one) for one, _, _ in taken]
     ends = np.cumsum([0, *sizes])
-    empty = np.empty((0, len(tags)), dtype=bool)
+    present_in = np.concatenate(
+        [np.empty((0, len(tags)), dtype=bool), *(matrix for _, matrix, _ in taken)]
+    )
+    use = ~present_in.all(axis=0)  # with a tag that all carry, a slice is the slice without it
     none = np.empty(0, dtype=bool if metric == "accuracy" else np.float64)
     return Pool(
         classes=tuple(one for one, _, _ in taken),
-        names=tuple(str(name) for name in tags),
-        present=np.concatenate([empty, *(matrix for _, matrix, _ in taken)]),
+        names=tuple(str(name) for name, used in zip(tags, use, strict=True) if used),
+        present=np.ascontiguousarray(present_in[:, use]),
         outcome=np.concatenate([none, *(one.outcome(metric) for one, _, _ in taken)]),
         correct=np.concatenate([np.empty(0, dtype=bool), *(one.correct for one, _, _ in taken)]),
         strata=np.repeat(np.arange(len(taken)), sizes),

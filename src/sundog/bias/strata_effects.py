@@ -134,6 +134,8 @@ def describe_pooled(
         for length in range(1, len(tags) + 1)
         for part in combinations(tags, length)
     }
+    # A part that no class has with and without moves nothing.
+    known = {part: 0.0 if math.isnan(value) else value for part, value in gaps.items()}
     use = table.used
     weight = table.n_present[use] * table.n_absent[use] / table.n[use]
     mean_present = float((weight * table.present[use] / table.n_present[use]).sum() / weight.sum())
@@ -155,7 +157,7 @@ def describe_pooled(
         expected_errors=_expected_errors(right),
         expected_images=float((table.n * shares).sum()),
         parents=_parents(pool, tags, mask, gaps, lower=lower) if len(tags) > 1 else (),
-        shapley={pool.names[tag]: part for tag, part in shapley_split(gaps, tags).items()},
+        shapley={pool.names[tag]: part for tag, part in shapley_split(known, tags).items()},
         explained_by=None
         if explained_by is None
         else tuple(pool.names[tag] for tag in explained_by),
