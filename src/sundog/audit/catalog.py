@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from sundog.concepts.registry import SORTERS, TAGGERS
 from sundog.data.embedded import EMBEDDED
 from sundog.data.planting import CUES
 from sundog.explain.registry import METHODS
@@ -15,7 +16,7 @@ Rows = list[tuple[str, ...]]
 
 
 def catalog(kind: str) -> tuple[tuple[str, ...], Rows]:
-    """Return column names and rows of one table: methods, cues, metrics, models or sets."""
+    """Return column names and rows of one table, such as ``methods`` or ``taggers``."""
     return _TABLES[kind]()
 
 
@@ -78,6 +79,20 @@ def _sets() -> tuple[tuple[str, ...], Rows]:
     return ("image set", "what it is"), rows
 
 
+def _taggers() -> tuple[tuple[str, ...], Rows]:
+    return ("tagger", "what it tells", "without a download", "source"), [
+        (row.name, row.summary, "yes" if row.offline else "no", row.source)
+        for row in TAGGERS.values()
+    ]
+
+
+def _sorters() -> tuple[tuple[str, ...], Rows]:
+    return ("sorter", "what it ranks by", "without a download", "source"), [
+        (row.name, row.summary, "yes" if row.offline else "no", row.source)
+        for row in SORTERS.values()
+    ]
+
+
 def _first_line(documented: Callable[..., object]) -> str:
     return (documented.__doc__ or "").strip().splitlines()[0]
 
@@ -88,4 +103,6 @@ _TABLES = {
     "metrics": _metrics,
     "models": _models,
     "sets": _sets,
+    "taggers": _taggers,
+    "sorters": _sorters,
 }

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 
 from sundog.audit.align import plain_name
 from sundog.audit.subject import Subject
-from sundog.bias.class_images import ClassImages
+from sundog.bias.class_images import ClassImages, Metric
 from sundog.core.errors import DataError, ModelStateError, UnknownNameError
 from sundog.core.progress import track
 from sundog.core.run_folder import RunFolder
@@ -48,6 +48,11 @@ class Observed:
                 )
             )
         return tuple(found)
+
+    def outcome(self, name: str, metric: Metric) -> Float[np.ndarray, "images"]:
+        """Return what is compared in one class: right (1) or wrong (0), or the confidence."""
+        column = "correct" if metric == "accuracy" else "confidence"
+        return self.rows(name)[column].to_numpy(dtype=np.float64)
 
     def rows(self, name: str) -> pd.DataFrame:
         """Return the rows of one class, in the order of the set."""

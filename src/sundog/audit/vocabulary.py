@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float32
@@ -32,16 +32,6 @@ class ClassTags:
     scores: Float32[np.ndarray, "images tags"]
     same: Mapping[str, tuple[str, ...]]
     dropped: Mapping[str, int]
-
-    def first(self, count: int) -> ClassTags:
-        """Return the ``count`` tags that split the class most evenly."""
-        carried = self.present.sum(axis=0)
-        balance = np.minimum(carried, len(self.present) - carried)
-        keep = np.sort(np.argsort(-balance, kind="stable")[:count])
-        names = tuple(self.names[i] for i in keep)
-        return replace(
-            self, names=names, present=self.present[:, keep], scores=self.scores[:, keep]
-        )
 
 
 def class_tags(
@@ -89,6 +79,46 @@ def class_tags(
             scores, present[rows], rows, columns, name, min_support=min_support, names_too=names_too
         )
     return found
+
+
+def shared_tags(
+    scores: TagScores,
+    observed: Observed,
+    classes: Sequence[str],
+    *,
+    thresholds: float | None = None,
+    min_support: int = 1,
+) -> dict[str, ClassTags]:
+    """Return the same tags for every class, to be compared over all classes together.
+
+    Left out are tags that name one of the classes, tags that fewer than ``min_support`` images of
+    all classes carry, or lack, and, of tags that the same images carry, all but the first.
+    """
+    rows = [observed.positions(name) for name in classes]
+    every = np.concatenate([np.empty(0, dtype=np.int64), *rows])
+    present = scores.present(thresholds)[every]
+    carried = present.sum(axis=0)
+    seen: set[bytes] = set()
+    kept: list[int] = []
+    for column, tag in enumerate(scores.names):
+        enough = min(carried[column], len(every) - carried[column]) >= min_support
+        if not enough or any(names_the_class(tag, name) for name in observed.class_names):
+            continue
+        key = np.packbits(present[:, column]).tobytes()
+        if key not in seen:
+            seen.add(key)
+            kept.append(column)
+    ends = np.cumsum([0, *(len(part) for part in rows)])
+    return {
+        name: ClassTags(
+            names=tuple(scores.names[i] for i in kept),
+            present=present[start:end][:, kept],
+            scores=scores.scores[part][:, kept],
+            same={},
+            dropped={},
+        )
+        for name, part, start, end in zip(classes, rows, ends[:-1], ends[1:], strict=True)
+    }
 
 
 def names_the_class(tag: str, class_name: str) -> bool:

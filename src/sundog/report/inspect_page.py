@@ -93,12 +93,14 @@ def inspect_page(
 def _headline(
     query: Query, found: Sequence[Judged]
 ) -> tuple[str, Literal["alarm", "calm", "unsure", "plain"]]:
-    shown = [j for j in found if j.decision not in ("core", "concept absent")]
+    spurious = [j for j in found if j.decision not in ("core", "concept absent")]
+    shown = [j for j in spurious if not j.finding.explained_by] or spurious
     looked = f"{len(query.classes)} classes"
     if shown:
-        classes = len({j.finding.class_name for j in shown})
+        classes = len({j.finding.class_name for j in shown if j.finding.class_name})
         confirmed = sum(j.decision == "shortcut" for j in shown)
-        text = f"{_count(len(shown), 'bias')} found in {classes} of {looked}"
+        inside = f"in {classes} of {looked}" if classes else f"over {looked}"
+        text = f"{_count(len(shown), 'bias')} found {inside}"
         if confirmed:
             text += f"; {confirmed} confirmed as shortcuts by people"
         return text + ".", "alarm"
@@ -123,6 +125,25 @@ def _found(query: Query, found: Sequence[Judged]) -> dict[str, object]:
                 "correction."
             ]
         }
+    own = [j for j in found if not j.finding.explained_by]
+    other = [j for j in found if j.finding.explained_by]
+    tables = []
+    if own:
+        caption = (
+            f"Findings that stand on their own ({query.metric}); intervals are 95 %, p-values are "
+            "corrected for all tests of the inspection."
+        )
+        tables.append(_table(own, caption))
+    if other:
+        caption = (
+            "Other views of the same: outside the images of a stronger finding, these gaps are no "
+            "longer seen."
+        )
+        tables.append(_table(other, caption))
+    return {"tables": tables}
+
+
+def _table(found: Sequence[Judged], caption: str) -> Table:
     rows = []
     for judged in found:
         finding, effect = judged.finding, judged.finding.effect
@@ -140,10 +161,9 @@ def _found(query: Query, found: Sequence[Judged]) -> dict[str, object]:
                 "verdict": verdict_text(judged),
             }
         )
-    table = Table(
+    return Table(
         frame=pd.DataFrame(rows),
-        caption=f"All findings ({query.metric}); intervals are 95 %, p-values are corrected for "
-        "all tests of the inspection.",
+        caption=caption,
         columns={
             "with": Column("with it", format="percent", digits=0),
             "without": Column("without it", format="percent", digits=0),
@@ -154,7 +174,6 @@ def _found(query: Query, found: Sequence[Judged]) -> dict[str, object]:
             "verdict": Column("people say", format="text"),
         },
     )
-    return {"tables": [table]}
 
 
 def _one(query: Query, judged: Judged, folder: Path, *, display_k: int, number: int) -> Section:
@@ -214,10 +233,12 @@ def _more(judged: Judged) -> list[str]:
                 f"Without the rest, {' + '.join(parent.concepts)} (n = {parent.n}) has a gap of "
                 f"{100 * parent.gap:+.0f} points."
             )
-    if finding.replication is not None and finding.replication.effect is not None:
+    again = finding.replication
+    if again is not None and again.effect is not None:
         found.append(
-            f"On a random half alone: {finding.replication.status}; the half that was not used to "
-            f"find it gives {points(finding.replication.effect)}."
+            f"Searched for on a random half alone: {again.status}; the other half (n = "
+            f"{again.effect.n_present} with, {again.effect.n_absent} without) gives "
+            f"{points(again.effect)}."
         )
     if judged.tags is not None:
         check = judged.tags

@@ -13,14 +13,22 @@ from sundog.core.errors import InputError
 from sundog.report.sheet import Sheet
 from sundog.report.style import MUTED, RIGHT, WRONG, style
 
+_MARKS = {True: ("✓ ", RIGHT), False: ("✗ ", WRONG), None: ("", MUTED)}
+
 
 @dataclass(frozen=True, eq=False)
 class Shot:
-    """One picture of a strip: what was predicted, and whether that is the label."""
+    """One picture of a strip.
+
+    Attributes:
+        pixels: the picture.
+        predicted: words below it: what was predicted, or any name.
+        correct: whether that is the label; None: not a prediction, no mark.
+    """
 
     pixels: NDArray[Any]
     predicted: str
-    correct: bool
+    correct: bool | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,15 +69,14 @@ def strips_figure(strips: Sequence[Strip], *, cell: float = 1.15, columns: int =
             for place, shot in enumerate(strip.shots[:columns]):
                 left = edge + place * (cell + gap)
                 sheet.picture(shot.pixels, left, top + head - 0.02, cell, cell)
-                text, size = sheet.fit(
-                    shot.predicted, width=cell, size=7.5, before="✓ " if shot.correct else "✗ "
-                )
+                mark, colour = _MARKS[shot.correct]
+                text, size = sheet.fit(shot.predicted, width=cell, size=7.5, before=mark)
                 sheet.text(
                     text,
                     left + cell / 2,
                     top + head + cell + 0.12,
                     size=size,
-                    colour=RIGHT if shot.correct else WRONG,
+                    colour=colour,
                     align="center",
                     anchor="baseline",
                 )

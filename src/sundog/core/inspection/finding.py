@@ -52,6 +52,8 @@ class Ranking(Record):
         auroc: P(score of a right image > score of a wrong one); 0.5 = nothing to do with it.
         low: lower end of its interval.
         high: upper end.
+        correlation: Spearman's, of the score and the confidence; instead of the AUROC where the
+            metric is confidence.
         top_k: images per end for ``top_gap``.
         top_gap: metric of the top-k images minus that of the bottom-k; an illustration, not a test.
     """
@@ -59,6 +61,7 @@ class Ranking(Record):
     auroc: float | None
     low: float | None
     high: float | None
+    correlation: float | None = None
     top_k: int | None = None
     top_gap: float | None = None
 
@@ -80,10 +83,16 @@ class Parent(Record):
 
 
 class Replication(Record):
-    """What a random half found alone, and what the other half says of it."""
+    """What a random half found alone, and what the other half says of it.
+
+    Attributes:
+        status: ``confirmed``, ``not confirmed``, or ``half too small to tell``.
+        effect: in the half that did not search: its gap is free of the winner's curse.
+        p: one-sided, corrected for all findings of the half that searched; None if that half did
+            not find it.
+    """
 
     status: Replicated
-    p_half: float | None = None
     effect: Effect | None = None
     p: float | None = None
 
@@ -132,6 +141,8 @@ class Finding(Record):
         parents: combinations with one concept fewer.
         shapley: share of the gap of each concept; sums to the gap.
         replication: on halves of the data.
+        explained_by: concepts of a stronger finding, outside of whose images this gap is no longer
+            seen: most likely another view of the same bias.
         evidence: images.
         note: why it was not tested, and other remarks.
     """
@@ -157,6 +168,7 @@ class Finding(Record):
     parents: tuple[Parent, ...] = ()
     shapley: dict[str, float] = Field(default_factory=dict)
     replication: Replication | None = None
+    explained_by: tuple[str, ...] = ()
     evidence: tuple[Evidence, ...] = ()
     note: str = ""
 

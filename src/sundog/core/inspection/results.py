@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
+from math import isnan
 from typing import Any, Literal
 
+import numpy as np
 from pydantic import Field
 
 from sundog.core.inspection.events import SPURIOUS, VERDICTS, Verdict
@@ -14,7 +17,8 @@ from sundog.core.inspection.finding import Effect, Finding
 from sundog.core.inspection.query import ClassSummary, ImageCard, Query
 from sundog.core.inspection.record import FileRecord, Record
 from sundog.core.statistics.agreement import fleiss_kappa
-from sundog.core.statistics.tag_errors import estimate_tag_errors
+from sundog.core.statistics.estimate import Estimate
+from sundog.core.statistics.tag_errors import TagErrors, TagReview, estimate_tag_errors
 
 RESULTS_FILE = "results.json"
 Decision = Literal["shortcut", "core", "concept absent", "not sure", "split", "unreviewed"]
@@ -182,15 +186,16 @@ def agreement(feedback: Feedback) -> Agreement:
             votes.setdefault(answer.finding, Counter())[_coarse(answer.verdict)] += 1
     several = [v for v in votes.values() if v.total() >= 2]
     table = [[v[name] for name in ("spurious", "core", "other")] for v in several]
-    found = fleiss_kappa(table)
+    found = fleiss_kappa(np.asarray(table, dtype=np.int64).reshape(len(table), 3))
+    kappa = _rate(found.kappa)
     return Agreement(
-        kappa=found.kappa,
-        low=found.low,
-        high=found.high,
-        agreement=found.agreement,
+        kappa=None if kappa is None else kappa.value,
+        low=None if kappa is None else kappa.low,
+        high=None if kappa is None else kappa.high,
+        agreement=None if found.raw is None else found.raw.value,
         findings=len(several),
         reviewers=len(people),
-        note=found.note,
+        note=found.reason,
     )
 
 
@@ -258,16 +263,17 @@ def check_tags(finding: Finding, answers: Sequence[Answer]) -> TagCheck | None:
         counts[evidence.strip][0] += 1
         counts[evidence.strip][1] += int(2 * wrong > len(checkers))
     effect = finding.effect
-    found = estimate_tag_errors(
-        checked_present=counts["present"][0],
-        wrong_present=counts["present"][1],
-        checked_absent=counts["absent"][0],
-        wrong_absent=counts["absent"][1],
-        n_present=effect.n_present,
-        n_absent=effect.n_absent,
-        mean_present=effect.present,
-        mean_absent=effect.absent,
-        level=effect.level,
+    found = _tag_errors(
+        TagReview(
+            tagged=effect.n_present,
+            untagged=effect.n_absent,
+            checked_tagged=counts["present"][0],
+            wrong_tagged=counts["present"][1],
+            checked_untagged=counts["absent"][0],
+            wrong_untagged=counts["absent"][1],
+        ),
+        _gap(effect),
+        effect.level,
     )
     corrected = found.gap
     return TagCheck(
@@ -275,28 +281,42 @@ def check_tags(finding: Finding, answers: Sequence[Answer]) -> TagCheck | None:
         wrong_present=counts["present"][1],
         checked_absent=counts["absent"][0],
         wrong_absent=counts["absent"][1],
-        false_positive=_rate(found.false_positive),
-        false_negative=_rate(found.false_negative),
+        false_positive=_rate(found.false_positive_rate),
+        false_negative=_rate(found.false_negative_rate),
         corrected=None
         if corrected is None
         else effect.model_copy(
             update={
-                "present": found.mean_present,
-                "absent": found.mean_absent,
+                "present": None,
+                "absent": None,
                 "gap": corrected.value,
                 "low": corrected.low,
                 "high": corrected.high,
                 "method": corrected.method,
             }
         ),
-        note=found.note,
+        note=found.reason,
     )
 
 
-def _rate(estimate: Any) -> Rate | None:
+@lru_cache(maxsize=8192)
+def _tag_errors(review: TagReview, gap: Estimate | None, level: float) -> TagErrors:
+    """Remember estimates (10 ms each): the review page asks again after every act."""
+    return estimate_tag_errors(review, gap=gap, level=level)
+
+
+def _gap(effect: Effect) -> Estimate | None:
+    if effect.gap is None or effect.low is None or effect.high is None:
+        return None
+    n = effect.n_present + effect.n_absent
+    return Estimate(effect.gap, effect.low, effect.high, n, effect.level, effect.method)
+
+
+def _rate(estimate: Estimate | None) -> Rate | None:
     if estimate is None:
         return None
-    return Rate(value=estimate.value, low=estimate.low, high=estimate.high)
+    low, high = (None if isnan(end) else end for end in (estimate.low, estimate.high))
+    return Rate(value=estimate.value, low=low, high=high)
 
 
 def _coarse(verdict: Verdict) -> str:

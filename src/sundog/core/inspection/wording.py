@@ -66,8 +66,10 @@ def verdict_text(judged: Judged) -> str:
 def _ranked(finding: Finding, what: str, where: str) -> str:
     ranking = finding.ranking
     text = f"{_capital(where)} ranked by {what}"
-    if ranking is None or ranking.auroc is None:
+    if ranking is None or (ranking.auroc is None and ranking.correlation is None):
         return f"{text}: not tested."
+    if ranking.auroc is None:
+        return f"{text}: rank correlation with the confidence {ranking.correlation:+.2f}."
     text += f": a right image ranks above a wrong one {ranking.auroc:.0%} of the time"
     if ranking.low is not None and ranking.high is not None:
         text += f" [{ranking.low:.0%}, {ranking.high:.0%}]"
