@@ -85,6 +85,12 @@ def test_near_duplicates_across_classes_move_together():
     assert blind.slices[0].effect.p_adjusted == pytest.approx(1 / 1001)
     got, want = aware.slices[0].effect.p_adjusted, single.slices[0].effect.p_adjusted
     assert got == pytest.approx(want, abs=0.02)
+    widths = [
+        found.slices[0].effect.gap.high - found.slices[0].effect.gap.low
+        for found in (blind, aware, single)
+    ]
+    assert widths[1] == pytest.approx(widths[2], rel=0.02)
+    assert widths[0] < 0.5 * widths[1]
 
 
 def test_same_seed_same_result():

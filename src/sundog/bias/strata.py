@@ -207,11 +207,12 @@ def _pool(
     present_in = np.concatenate(
         [np.empty((0, len(tags)), dtype=bool), *(matrix for _, matrix, _ in taken)]
     )
-    use = ~present_in.all(axis=0)  # with a tag that all carry, a slice is the slice without it
+    # With a tag that all carry, a slice is the slice without it.
+    use = np.flatnonzero(~np.logical_and.reduce(present_in, axis=0))
     none = np.empty(0, dtype=bool if metric == "accuracy" else np.float64)
     return Pool(
         classes=tuple(one for one, _, _ in taken),
-        names=tuple(str(name) for name, used in zip(tags, use, strict=True) if used),
+        names=tuple(str(tags[column]) for column in use),
         present=np.ascontiguousarray(present_in[:, use]),
         outcome=np.concatenate([none, *(one.outcome(metric) for one, _, _ in taken)]),
         correct=np.concatenate([np.empty(0, dtype=bool), *(one.correct for one, _, _ in taken)]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -24,6 +24,7 @@ from sundog.bias.strata_tables import (
     tabulate,
 )
 from sundog.core.statistics import Estimate
+from sundog.core.statistics.two_groups import effective_size
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def describe_pooled(
     """
     mask = images_with(pool.present, tags)
     table = pool.table(mask)
-    gap = mantel_haenszel_gap(table, level=level)
+    gap = _pooled_gap(pool, mask, table, level=level)
     gaps = {
         frozenset(part): mantel_haenszel_gap(pool.table(images_with(pool.present, part))).value
         for length in range(1, len(tags) + 1)
@@ -168,6 +169,30 @@ def describe_pooled(
         p_homogeneity=homogeneity(table)[0],
         classes=_class_gaps(pool, mask, use, level=level),
     )
+
+
+def _pooled_gap(pool: Pool, mask: np.ndarray, table: StrataTable, *, level: float) -> Estimate:
+    """Return the pooled gap; near-duplicates count by their effective number in its interval."""
+    gap = mantel_haenszel_gap(table, level=level)
+    if all(one.groups is None for one in pool.classes):
+        return gap
+    worth = np.ones((2, len(pool.classes)))
+    for number, (members, one) in enumerate(zip(pool.members, pool.classes, strict=True)):
+        for side, here in enumerate((mask[members], ~mask[members])):
+            if one.groups is not None and here.any():
+                worth[side, number] = effective_size(one.groups[here]) / here.sum()
+    smaller = StrataTable(
+        n_present=table.n_present * worth[0],
+        n_absent=table.n_absent * worth[1],
+        present=table.present * worth[0],
+        absent=table.absent * worth[1],
+        squares_present=table.squares_present * worth[0],
+        squares_absent=table.squares_absent * worth[1],
+        binary=table.binary,
+    )
+    around = mantel_haenszel_gap(smaller, level=level)
+    half = (around.high - around.low) / 2
+    return replace(gap, low=max(gap.value - half, -1.0), high=min(gap.value + half, 1.0))
 
 
 def _shares(pool: Pool, tags: tuple[int, ...]) -> Float[np.ndarray, " classes"]:
