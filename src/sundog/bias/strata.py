@@ -212,7 +212,7 @@ def _pool(
     none = np.empty(0, dtype=bool if metric == "accuracy" else np.float64)
     return Pool(
         classes=tuple(one for one, _, _ in taken),
-        names=tuple(str(tags[column]) for column in use),
+        names=tuple(str(tags[int(column)]) for column in use),
         present=np.ascontiguousarray(present_in[:, use]),
         outcome=np.concatenate([none, *(one.outcome(metric) for one, _, _ in taken)]),
         correct=np.concatenate([np.empty(0, dtype=bool), *(one.correct for one, _, _ in taken)]),
