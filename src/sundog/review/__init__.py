@@ -1,0 +1,1 @@
+"""The review: people judge an inspection's findings, in a browser or a terminal; no torch."""
