@@ -46,7 +46,11 @@ def _brute(tags, correct, max_tags, least, most):
         (1000, 14, 3, 10, 990),
     ],
 )
-def test_every_combination_and_its_counts_are_those_of_brute_force(n, count, max_tags, least, most):
+@pytest.mark.parametrize("packing", [0, 1 << 19])  # always, or not, among the first tag's images
+def test_every_combination_and_its_counts_are_those_of_brute_force(
+    n, count, max_tags, least, most, packing, monkeypatch
+):
+    monkeypatch.setattr("sundog.bias.search.lattice._PACKING", packing)
     tags, correct = _world(n, count, seed=n + count)
     tags[:, 0] = True
     found = count_slices(
@@ -88,7 +92,9 @@ def test_memory_order_of_the_tags_does_not_matter():
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_sums_are_those_of_brute_force(dtype):
+@pytest.mark.parametrize("packing", [0, 1 << 19])
+def test_sums_are_those_of_brute_force(dtype, packing, monkeypatch):
+    monkeypatch.setattr("sundog.bias.search.lattice._PACKING", packing)
     tags, _ = _world(333, 9, seed=8)
     values = np.random.default_rng(1).beta(5, 2, 333).astype(dtype)
     found = sum_slices(tags, values, max_tags=3, min_support=4, max_support=320, threads=2)

@@ -29,6 +29,8 @@ Found = tuple[NDArray[Any], ...]
 MOST_SLICES = 2**31 - 1
 _TASK = 1 << 16
 """Candidates per task: large enough to keep a core busy, small enough to share evenly."""
+_PACKING = 1 << 19
+"""Words that are ANDed and counted in the time that packing the images of one tag takes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,13 +238,17 @@ def _extended(
 ) -> Level:
     """Extend all parents by one tag to combinations of ``size`` tags.
 
-    From three tags on, those that start with one tag are counted among its images only.
+    From three tags on, those that start with one tag are counted among its images only, where that
+    pays.
     """
+    firsts = np.flatnonzero(np.diff(parents[:, 0])) + 1
+    candidates = int(np.maximum(ends - np.arange(ends.size) - 1, 0).sum())
+    narrow = size > 2 and candidates * whole.bits.shape[1] > _PACKING * (firsts.size + 1)
     width = 2 if whole.values.size else 0
 
     def work(task: Task) -> Found:
         start, stop, room = task
-        packed = _narrowed(whole, images, int(parents[start, 0])) if size > 2 else whole
+        packed = _narrowed(whole, images, int(parents[start, 0])) if narrow else whole
         found = (
             np.empty((room, size), np.int32),
             np.empty(room, np.int32),
@@ -265,8 +271,7 @@ def _extended(
         )
         return found[0][:count].copy(), *(part[:count].copy() for part in found[1:])
 
-    changes = np.flatnonzero(np.diff(parents[:, 0])) + 1
-    tasks = _tasks(ends, changes if size > 2 else changes[:0])
+    tasks = _tasks(ends, firsts if narrow else firsts[:0])
     nothing = np.empty((0, size), np.int32)
     pieces: list[Found] = [(nothing, nothing[:, 0], nothing[:, 0], np.empty((0, width)))]
     found = held
