@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -94,9 +94,13 @@ class ConseSorter(Sorter):
             encoder if isinstance(encoder, SentenceEncoder) else load_sentence_encoder(encoder)
         )
         self.texts = class_texts(self.class_names, descriptions)
-        self.class_vectors = self.encoder(self.texts)
         self._columns = {name.casefold(): c for c, name in reversed([*enumerate(self.class_names)])}
         self._vector = lru_cache(maxsize=4096)(self._encode)
+
+    @cached_property
+    def class_vectors(self) -> Float32[np.ndarray, "classes width"]:
+        """The unit vectors of the class texts; a few seconds when first asked for."""
+        return self.encoder(self.texts)
 
     @property
     def size(self) -> tuple[int, int]:

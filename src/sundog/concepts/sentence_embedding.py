@@ -81,15 +81,18 @@ class SentenceEncoder:
             self.longest = int(_read_json(settings).get("max_seq_length") or self.longest)
         state = read_state_dict(self.folder / WEIGHTS)
         self._weights = {name: value.float() for name, value in state.items()}
+        self._fingerprint: str | None = None
         self._check_weights()
         self._tokenizer = _tokenizer(self.folder / "tokenizer.json")
 
     def fingerprint(self) -> str:
         """Return 32 hex digits of the weights, the tokenizer and the configuration."""
-        digest = hashlib.blake2b(digest_size=16)
-        for name in FILES:
-            digest.update((self.folder / name).read_bytes())
-        return digest.hexdigest()
+        if self._fingerprint is None:
+            digest = hashlib.blake2b(digest_size=16)
+            for name in FILES:
+                digest.update((self.folder / name).read_bytes())
+            self._fingerprint = digest.hexdigest()
+        return self._fingerprint
 
     def tokens(self, text: str) -> list[int]:
         """Return the numbers of the word pieces, with the marks of start and end.
