@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 import numpy as np
 from jaxtyping import Bool
 
 from sundog.bias.class_images import METRICS, ClassImages, Metric
 from sundog.bias.complex_adjust import Adjustment, adjust_searches, check_adjustment
-from sundog.bias.complex_contrast import lower_bound, one_sided_p
+from sundog.bias.complex_contrast import lower_bound
 from sundog.bias.complex_result import ClassRow, SliceSearch
 from sundog.bias.complex_search import ClassSearch, check_tables, search_class
 from sundog.bias.minimality import Minimality, check_criteria, prime_minimal, recursive_minimal
@@ -187,11 +186,11 @@ def _minimal(
         return noise_minimal(
             search.lattice.combos,
             present=search.present,
+            outcome=search.outcome,
             candidates=significant,
             lower=search.lattice.gap < 0,
             p_values=search.p_values,
             adjusted=adjusted,
-            test=partial(one_sided_p, search.outcome),
             alpha=alpha,
             progress=progress,
         )

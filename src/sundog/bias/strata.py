@@ -145,11 +145,12 @@ def pooled_slices(
         minimal: Sequence[Kept] = noise_minimal(
             combos,
             present=pool.present,
+            outcome=pool.outcome,
             candidates=significant,
             lower=scores < 0,
             p_values=p_values,
             adjusted=adjusted,
-            test=pool.one_sided,
+            strata=pool.strata,
             alpha=alpha,
             progress=progress,
         )
