@@ -223,7 +223,8 @@ def _samples(finding: Finding) -> list[Evidence]:
 
 def _ask(prompt: str) -> str | None:
     """Return what was typed; None where there is no more input."""
+    Console().print(Text(prompt), soft_wrap=True, highlight=False, end="")
     try:
-        return Console().input(Text(prompt)).strip()
+        return input().strip()
     except EOFError:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import webbrowser
 from pathlib import Path
@@ -44,7 +45,8 @@ def review(
     session = Session.open(run)
     before = review_progress(session)
     server = ReviewServer(session, host=host, port=port)
-    say(f"{session.query.title}: {count(before.findings, 'finding')}, {before.judged} judged.")
+    say(session.query.title, bold=True)
+    say(f"{count(before.findings, 'finding')}, {before.judged} judged.")
     if before.damaged:
         say(
             f"Note: {count(before.damaged, 'line')} of the log of verdicts could not be read (a "
@@ -57,7 +59,10 @@ def review(
             bold=True,
         )
     say(f"Open: {server.door.url}")
+    if server.door.everywhere:
+        say("From another machine: the same link with this machine's address for 127.0.0.1.")
     say("Stop with Ctrl-C.")
+    sys.stdout.flush()  # also into a pipe: the link is needed now
     if browser and can_show_browser():
         threading.Thread(target=webbrowser.open, args=(server.door.url,), daemon=True).start()
     server.run()

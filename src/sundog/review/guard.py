@@ -70,9 +70,14 @@ class Door:
         return f"sundog-review-{self.port}"
 
     @property
+    def everywhere(self) -> bool:
+        """Whether it is bound to every address of the machine."""
+        return self.host in ("0.0.0.0", "::", "")  # noqa: S104
+
+    @property
     def url(self) -> str:
         """The link that opens the page."""
-        host = "127.0.0.1" if self.host in ("0.0.0.0", "::", "") else self.host  # noqa: S104
+        host = "127.0.0.1" if self.everywhere else self.host
         shown = f"[{host}]" if ":" in host else host
         return f"http://{shown}:{self.port}/#token={self.token}"
 
@@ -88,7 +93,7 @@ class Door:
         if port != str(self.port):
             return False
         bare = name.removeprefix("[").removesuffix("]")
-        if self.host in ("0.0.0.0", "::", ""):  # noqa: S104
+        if self.everywhere:
             try:
                 ipaddress.ip_address(bare)
             except ValueError:

@@ -100,12 +100,12 @@ def tag_check(tags: TagCheck, effect: Effect, *, blind: bool = False) -> Sentenc
     if tags.checked_present:
         parts.append(
             f"Of {count(tags.checked_present, 'checked image')} with the tag, "
-            f"{_none(tags.wrong_present)} {_are(tags.wrong_present)} wrong. "
+            f"{_none(tags.wrong_present)} {_are(max(1, tags.wrong_present))} wrong. "
         )
     if tags.checked_absent:
         parts.append(
             f"Of {count(tags.checked_absent, 'checked image')} without it, "
-            f"{_none(tags.wrong_absent)} {_do(tags.wrong_absent)} show the concept. "
+            f"{_none(tags.wrong_absent)} {_show(tags.wrong_absent)} the concept. "
         )
     for rate, text in (
         (tags.false_positive, "of the images without the concept carry the tag"),
@@ -193,8 +193,8 @@ def _are(number: int) -> str:
     return "is" if number == 1 else "are"
 
 
-def _do(number: int) -> str:
-    return "does" if number == 1 else "do"
+def _show(number: int) -> str:
+    return "show" if number > 1 else "shows"
 
 
 def _none(number: int) -> str:
