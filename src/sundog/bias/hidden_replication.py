@@ -15,16 +15,15 @@ from sundog.bias.hidden_concepts import test_concepts
 from sundog.bias.hidden_effect import ConceptEffect, detectable, gap_of, upper_half, why_not
 from sundog.bias.hidden_rankings import test_rankings
 from sundog.bias.hidden_ranks import RankProblem, one_sided_rank_p
-from sundog.bias.replication import Direction, HalfTest, Replication, Rows, Search, replicate
+from sundog.bias.replication import Direction, HalfLook, Replication, Rows, Search, replicate
 from sundog.core.statistics import (
-    Estimate,
     fisher_p_values,
     mann_whitney,
     studentised_permutation,
 )
 from sundog.core.statistics.two_groups import Alternative
 
-_PERMUTATIONS = 9999
+_PERMUTATIONS = 4999
 
 
 def replicate_concepts(
@@ -86,27 +85,34 @@ def replicate_concepts(
         )
         return _search(found, alpha=alpha, adjustment=adjustment)
 
-    def check(key: Hashable, direction: Direction, rows: Rows, single: float) -> HalfTest:
+    def part(key: Hashable, rows: Rows) -> tuple[ClassImages, Any]:
         name, concept = cast(tuple[str, str], key)
         names = list(concepts[name] if isinstance(concepts, Mapping) else concepts)
-        images = by_name[name].rows(rows[name])
         inside = np.asarray(present[name])[rows[name], names.index(concept)]
-        reason = why_not(images, inside, metric=metric, min_support=min_support)
-        p = math.nan if reason else _concept_p(images, inside, metric, direction, seed)
-        return _half_test(
-            images,
-            inside,
-            p,
-            reason,
+        return by_name[name].rows(rows[name]), inside
+
+    def look(key: Hashable, direction: Direction, rows: Rows, single: float) -> HalfLook:
+        return _look(
+            *part(key, rows),
             direction,
             metric=metric,
+            min_support=min_support,
             alpha=single,
             power=power,
             level=level,
         )
 
+    def p_value(key: Hashable, direction: Direction, rows: Rows) -> float:
+        return _concept_p(*part(key, rows), metric, direction, seed)
+
     return replicate(
-        classes, full=_full(effects, alpha), search=search, check=check, alpha=alpha, seed=seed
+        classes,
+        full=_full(effects, alpha),
+        search=search,
+        look=look,
+        p_value=p_value,
+        alpha=alpha,
+        seed=seed,
     )
 
 
@@ -171,28 +177,36 @@ def replicate_rankings(
         )
         return _search(found, alpha=alpha, adjustment=adjustment)
 
-    def check(key: Hashable, direction: Direction, rows: Rows, single: float) -> HalfTest:
+    def part(key: Hashable, rows: Rows) -> tuple[ClassImages, Any]:
         name, concept = cast(tuple[str, str], key)
         values = np.asarray(scores[name][concept], dtype=np.float64)[rows[name]]
         known = ~np.isnan(values)
-        images, values = by_name[name].rows(rows[name][known]), values[known]
-        upper = upper_half(values)
-        reason = why_not(images, upper, metric=metric, min_support=min_support)
-        p = math.nan if reason else _ranking_p(images, values, metric, direction, seed)
-        return _half_test(
+        return by_name[name].rows(rows[name][known]), values[known]
+
+    def look(key: Hashable, direction: Direction, rows: Rows, single: float) -> HalfLook:
+        images, values = part(key, rows)
+        return _look(
             images,
-            upper,
-            p,
-            reason,
+            upper_half(values),
             direction,
             metric=metric,
+            min_support=min_support,
             alpha=single,
             power=power,
             level=level,
         )
 
+    def p_value(key: Hashable, direction: Direction, rows: Rows) -> float:
+        return _ranking_p(*part(key, rows), metric, direction, seed)
+
     return replicate(
-        classes, full=_full(effects, alpha), search=search, check=check, alpha=alpha, seed=seed
+        classes,
+        full=_full(effects, alpha),
+        search=search,
+        look=look,
+        p_value=p_value,
+        alpha=alpha,
+        seed=seed,
     )
 
 
@@ -210,8 +224,7 @@ def _full(
 
 def _search(effects: Sequence[ConceptEffect], *, alpha: float, adjustment: Adjustment) -> Search:
     tests = sum(effect.tested for effect in effects)
-    found = {key: direction for key, (direction, _) in _full(effects, alpha).items()}
-    return Search(found, corrected_level(alpha, tests=tests, adjustment=adjustment))
+    return Search(_full(effects, alpha), corrected_level(alpha, tests=tests, adjustment=adjustment))
 
 
 def _concept_p(
@@ -255,21 +268,21 @@ def _ranking_p(
     )
 
 
-def _half_test(
+def _look(
     images: ClassImages,
     inside: Any,
-    p: float,
-    reason: str,
     direction: Direction,
     *,
     metric: Metric,
+    min_support: int,
     alpha: float,
     power: float,
     level: float,
-) -> HalfTest:
-    gap: Estimate = gap_of(images, inside, metric=metric, level=level)
+) -> HalfLook:
+    gap = gap_of(images, inside, metric=metric, level=level)
+    reason = why_not(images, inside, metric=metric, min_support=min_support)
     if reason:
-        return HalfTest(math.nan, gap, math.nan, reason)
+        return HalfLook(gap, math.nan, reason)
     smallest = detectable(
         images,
         inside,
@@ -278,4 +291,4 @@ def _half_test(
         power=power,
         side="drop" if direction == "hurts" else "rise",
     )
-    return HalfTest(p, gap, smallest)
+    return HalfLook(gap, smallest)

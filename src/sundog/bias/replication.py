@@ -28,30 +28,28 @@ Rows = Mapping[str, Int[np.ndarray, " rows"]]
 
 @dataclass(frozen=True)
 class Search:
-    """What a search on one half found.
+    """What a search found.
 
     Attributes:
-        found: key of each finding (class and concepts) → its direction.
+        found: key of each finding (class and concepts) → its direction and its gap.
         level: level of a single test in that search, such as alpha / tests.
     """
 
-    found: Mapping[Hashable, Direction]
+    found: Mapping[Hashable, tuple[Direction, float]]
     level: float
 
 
 @dataclass(frozen=True)
-class HalfTest:
-    """What one half says of one finding.
+class HalfLook:
+    """What one half could say of one finding.
 
     Attributes:
-        p: one-sided, in the direction asked about; NaN if the half cannot test it.
         gap: of this half, present minus absent.
-        smallest_detectable: smallest absolute gap in that direction that this half would have
-            shown; NaN: none.
-        reason: why it cannot be tested; empty if it can.
+        smallest_detectable: smallest absolute gap in the direction asked about that this half would
+            have shown; NaN: none.
+        reason: why this half cannot test it; empty if it can.
     """
 
-    p: float
     gap: Estimate
     smallest_detectable: float
     reason: str = ""
@@ -155,7 +153,8 @@ def replicate(
     *,
     full: Mapping[Hashable, tuple[Direction, float]],
     search: Callable[[Rows], Search],
-    check: Callable[[Hashable, Direction, Rows, float], HalfTest],
+    look: Callable[[Hashable, Direction, Rows, float], HalfLook],
+    p_value: Callable[[Hashable, Direction, Rows], float],
     alpha: float = 0.05,
     seed: int = 0,
 ) -> Replication:
@@ -169,8 +168,10 @@ def replicate(
         classes: the classes, with ids and near-duplicates.
         full: key of each finding of the full data → direction and gap.
         search: searches the given rows as the full data were searched.
-        check: tests one finding (key, direction) on the given rows; the last argument is the level
-            at which ``smallest_detectable`` is meant.
+        look: gap of a key on the given rows, and the smallest gap in a direction that a one-sided
+            test at the given level would have shown there.
+        p_value: one-sided p-value of a key and direction on the given rows; not asked where
+            ``look`` gave a reason.
         alpha: in (0, 1).
         seed: of the split.
 
@@ -189,37 +190,45 @@ def replicate(
     second = {name: np.flatnonzero(~mask) for name, mask in chosen.items()}
     searched = search(first)
     single = alpha / max(len(searched.found), 1)
-    tested = {
-        key: check(key, direction, second, single) for key, direction in searched.found.items()
-    }
-    adjusted = dict(zip(tested, holm([test.p for test in tested.values()]), strict=True))
+    asked: dict[Hashable, HalfLook] = {}
+    p_values: dict[Hashable, float] = {}
+    for key, (direction, _) in searched.found.items():
+        asked[key] = look(key, direction, second, single)
+        p_values[key] = math.nan if asked[key].reason else p_value(key, direction, second)
+    adjusted = dict(zip(p_values, holm(list(p_values.values())), strict=True))
     findings = []
     for key in dict.fromkeys([*full, *searched.found]):
-        direction = full[key][0] if key in full else searched.found[key]
-        in_first = searched.found.get(key) == direction
-        if in_first:
-            seen, p_adjusted = tested[key], float(adjusted[key])
-            # The gap that a half should have seen: as the first half saw it, or all images did.
-            size = abs(check(key, direction, first, searched.level).gap.value)
-            size = min(size, abs(full[key][1])) if key in full else size
-            p = seen.p
-            confirmed = p_adjusted <= alpha
-            missed = seen
-        else:
-            seen = check(key, direction, second, single)
-            missed = check(key, direction, first, searched.level)
-            size, p, p_adjusted, confirmed = abs(full[key][1]), math.nan, math.nan, False
+        direction, gap = full[key] if key in full else searched.found[key]
+        if key in searched.found and searched.found[key][0] == direction:
+            # The gap to be seen again: as the first half or all images saw it, the smaller.
+            size = min(abs(gap), abs(searched.found[key][1]))
+            confirmed = adjusted[key] <= alpha
+            findings.append(
+                Replicated(
+                    key=key,
+                    direction=direction,
+                    status="confirmed" if confirmed else _why(asked[key], size),
+                    in_full=key in full,
+                    in_first=True,
+                    p=p_values[key],
+                    p_adjusted=float(adjusted[key]),
+                    gap=asked[key].gap,
+                    reason=asked[key].reason,
+                )
+            )
+            continue
+        other = look(key, direction, second, single)
         findings.append(
             Replicated(
                 key=key,
                 direction=direction,
-                status="confirmed" if confirmed else _why(missed, size),
-                in_full=key in full,
-                in_first=in_first,
-                p=p,
-                p_adjusted=p_adjusted,
-                gap=seen.gap,
-                reason=seen.reason,
+                status=_why(look(key, direction, first, searched.level), abs(gap)),
+                in_full=True,
+                in_first=False,
+                p=math.nan,
+                p_adjusted=math.nan,
+                gap=other.gap,
+                reason=other.reason,
             )
         )
     return Replication(
@@ -230,7 +239,7 @@ def replicate(
     )
 
 
-def _why(missed: HalfTest, size: float) -> Status:
+def _why(missed: HalfLook, size: float) -> Status:
     """Return whether the half that missed a gap of this size would have seen it."""
     blind = bool(missed.reason) or not missed.smallest_detectable <= size
     return "half too small to tell" if blind else "not confirmed"

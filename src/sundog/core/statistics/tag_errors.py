@@ -18,7 +18,7 @@ from scipy import special
 from sundog.core.errors import InputError
 from sundog.core.statistics.estimate import Estimate, check_level
 
-_DRAWS = 20_000
+_DRAWS = 10_000
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def estimate_tag_errors(
     ``ppv = 1 - w1/m1``, ``npv = 1 - w0/m0``, and if the classifier does as well on an image whether
     its tag is right or wrong (given the concept),
     ``mean_tagged - mean_untagged = (ppv + npv - 1) (mean_with - mean_without)``.
-    Intervals: quantiles of 20,000 draws from Jeffreys posteriors of ppv and npv (of the images not
+    Intervals: quantiles of 10,000 draws from Jeffreys posteriors of ppv and npv (of the images not
     looked at), and, for the gap, from a normal distribution on each side of its own interval.
 
     Args:
