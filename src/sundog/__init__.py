@@ -11,12 +11,23 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from sundog.audit.analyze_bias import AnalyzeBias as AnalyzeBias
+    from sundog.audit.analyze_complex_bias import AnalyzeComplexBias as AnalyzeComplexBias
     from sundog.audit.compare_run import compare_runs as compare_runs
     from sundog.audit.explain_run import explain_images as explain_images
     from sundog.audit.faithfulness_run import score_explanations as score_explanations
+    from sundog.audit.inspect_run import inspect_images as inspect_images
+    from sundog.audit.results_run import write_results as write_results
+    from sundog.audit.search_settings import SearchSettings as SearchSettings
     from sundog.audit.subject import make_subject as make_subject
     from sundog.audit.subject import open_subject as open_subject
+    from sundog.audit.tags_run import tag_image_set as tag_image_set
     from sundog.bias.compare import compare_models as compare_models
+    from sundog.bias.complex import find_slices as find_slices
+    from sundog.concepts.registry import get_sorter as get_sorter
+    from sundog.concepts.registry import get_tagger as get_tagger
+    from sundog.concepts.tag_images import tag_images as tag_images
+    from sundog.concepts.tagger import Tagger as Tagger
     from sundog.core.errors import SundogError as SundogError
     from sundog.data.arrays import from_arrays as from_arrays
     from sundog.data.huggingface import from_hf_dataset as from_hf_dataset
@@ -39,6 +50,8 @@ if TYPE_CHECKING:
     from sundog.models.zoo import get_model as get_model
 
 _HOMES = {
+    "AnalyzeBias": "audit.analyze_bias",
+    "AnalyzeComplexBias": "audit.analyze_complex_bias",
     "AppendSaliency": "explain.append_saliency",
     "Attribution": "explain.attribution",
     "Classifier": "models.classifier",
@@ -64,6 +77,15 @@ _HOMES = {
     "save_classifier": "models.store",
     "score_explanations": "audit.faithfulness_run",
     "train_classifier": "models.train",
+    "SearchSettings": "audit.search_settings",
+    "Tagger": "concepts.tagger",
+    "find_slices": "bias.complex",
+    "get_sorter": "concepts.registry",
+    "get_tagger": "concepts.registry",
+    "inspect_images": "audit.inspect_run",
+    "tag_image_set": "audit.tags_run",
+    "tag_images": "concepts.tag_images",
+    "write_results": "audit.results_run",
     "write_planted": "data.planted_set",
 }
 

@@ -15,7 +15,7 @@ from sundog.audit.finding_records import (
     rank_findings,
     slice_finding,
 )
-from sundog.audit.halves import halves_of_concepts, halves_of_slices
+from sundog.audit.halves import halves_of_concepts, halves_of_rankings, halves_of_slices
 from sundog.audit.search_settings import SearchSettings
 from sundog.audit.vocabulary import ClassTags
 from sundog.bias.class_images import ClassImages
@@ -141,9 +141,9 @@ def _singles(
         seed=settings.seed,
     )
     again = halves_of_concepts(classes, tags, effects, settings, families)
-    if slices is None:
-        slices = _slices(classes, tags, settings, families, max_tags=1)
-    weaker = _explained(slices)
+    weaker = _explained(_slices(classes, tags, settings, families, max_tags=1))
+    if slices is not None:
+        weaker |= _explained(slices)
     tests = sum(effect.tested for effect in effects)
     _count(found, effects)
     for effect in effects:
@@ -157,7 +157,7 @@ def _singles(
                 families=families,
                 adjustment=settings.adjustment,
                 tests=tests,
-                replication=again.get(key),
+                replication=again.get((effect.class_name, (effect.concept,))),
                 explained_by=weaker.get(key, ()),
                 note=_same(same),
             )
@@ -276,6 +276,7 @@ def _rankings(
     )
     _count(found, effects)
     tests = sum(effect.tested for effect in effects)
+    again = halves_of_rankings(ranked, rankings, effects, settings, families)
     taken = {finding.id for finding in found.findings}
     for effect in effects:
         finding = hidden_finding(
@@ -285,6 +286,7 @@ def _rankings(
             families=families,
             adjustment=settings.adjustment,
             tests=tests,
+            replication=again.get((effect.class_name, (effect.concept,))),
             ranked=True,
         )
         if finding.id in taken:  # the same words as a tag: told apart by the sorter

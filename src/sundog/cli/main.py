@@ -10,7 +10,20 @@ import typer
 from typer.core import TyperGroup
 
 import sundog
-from sundog.cli import compare, demo, explain, faithfulness, plant, table, train
+from sundog.cli import (
+    compare,
+    demo,
+    explain,
+    faithfulness,
+    feedback,
+    inspect,
+    plant,
+    results,
+    review,
+    table,
+    tags,
+    train,
+)
 from sundog.cli.say import say_error
 from sundog.core.errors import SundogError, first_line
 
@@ -44,6 +57,11 @@ app.command("faithfulness")(faithfulness.faithfulness)
 app.command("plant")(plant.plant)
 app.command("train")(train.train)
 app.command("compare")(compare.compare)
+app.command("tags")(tags.tags)
+app.command("inspect")(inspect.inspect)
+app.command("review")(review.review)
+app.command("feedback")(feedback.feedback)
+app.command("results")(results.results)
 app.command("demo")(demo.demo)
 app.command("list")(table.list_table)
 

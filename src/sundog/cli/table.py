@@ -1,4 +1,4 @@
-"""``sundog list``: the tables of methods, cues, image sets and models."""
+"""``sundog list``: the tables of methods, cues, image sets, models, taggers and sorters."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from rich.table import Table
 from sundog.cli.say import say_table
 from sundog.core.errors import UnknownNameError
 
-KINDS = ("methods", "cues", "metrics", "models", "sets")
+KINDS = ("methods", "cues", "metrics", "models", "sets", "taggers", "sorters")
 
 
 def list_table(
     kind: Annotated[str, typer.Argument(help=f"One of {', '.join(KINDS)}.")] = "methods",
 ) -> None:
-    """Show every method (with cost and paper), cue, metric, model or embedded image set."""
+    """Show every method, cue, metric, model, embedded image set, tagger or sorter."""
     from sundog.audit.catalog import catalog
 
     if kind not in KINDS:

@@ -97,10 +97,12 @@ def _headline(
     shown = [j for j in spurious if not j.finding.explained_by] or spurious
     looked = f"{len(query.classes)} classes"
     if shown:
-        classes = len({j.finding.class_name for j in shown if j.finding.class_name})
+        inside = [j for j in shown if j.finding.class_name]
+        classes = len({j.finding.class_name for j in inside})
         confirmed = sum(j.decision == "shortcut" for j in shown)
-        inside = f"in {classes} of {looked}" if classes else f"over {looked}"
-        text = f"{_count(len(shown), 'bias')} found {inside}"
+        text = f"{_count(len(inside), 'bias')} found in {classes} of {looked}"
+        if len(shown) > len(inside):
+            text += f"; {_count(len(shown) - len(inside), 'bias')} over all classes together"
         if confirmed:
             text += f"; {confirmed} confirmed as shortcuts by people"
         return text + ".", "alarm"

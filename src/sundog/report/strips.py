@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image
 
 from sundog.core.errors import InputError
+from sundog.report.arrays import Pixels, as_pixels
 from sundog.report.sheet import Sheet
-from sundog.report.style import MUTED, RIGHT, WRONG, style
+from sundog.report.style import DPI, MUTED, RIGHT, WRONG, style
 
 _MARKS = {True: ("✓ ", RIGHT), False: ("✗ ", WRONG), None: ("", MUTED)}
 
@@ -66,14 +69,18 @@ def strips_figure(strips: Sequence[Strip], *, cell: float = 1.15, columns: int =
             sheet.text(text, edge, top, size=size, bold=True)
             if not strip.shots:
                 sheet.text("no image", edge, top + head + 0.1, colour=MUTED)
-            for place, shot in enumerate(strip.shots[:columns]):
-                left = edge + place * (cell + gap)
-                sheet.picture(shot.pixels, left, top + head - 0.02, cell, cell)
+            shots = strip.shots[:columns]
+            if shots:
+                wide = len(shots) * (cell + gap) - gap
+                box = sheet.axes(edge, top + head - 0.02, wide, cell)
+                box.imshow(_row(shots, cell=cell, gap=gap), aspect="auto")
+                box.set_axis_off()
+            for place, shot in enumerate(shots):
                 mark, colour = _MARKS[shot.correct]
                 text, size = sheet.fit(shot.predicted, width=cell, size=7.5, before=mark)
                 sheet.text(
                     text,
-                    left + cell / 2,
+                    edge + place * (cell + gap) + cell / 2,
                     top + head + cell + 0.12,
                     size=size,
                     colour=colour,
@@ -81,3 +88,21 @@ def strips_figure(strips: Sequence[Strip], *, cell: float = 1.15, columns: int =
                     anchor="baseline",
                 )
     return sheet.figure
+
+
+def _row(shots: Sequence[Shot], *, cell: float, gap: float) -> Pixels:
+    """Return the pictures of a strip side by side on white, each centred in its square.
+
+    One picture for a strip is many times faster to draw than one for each image.
+    """
+    side, space = round(cell * DPI), round(gap * DPI)
+    row = Image.new("RGB", (len(shots) * (side + space) - space, side), "white")
+    for place, shot in enumerate(shots):
+        image = Image.fromarray(as_pixels(shot.pixels))
+        scale = side / max(image.size)
+        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+        kind = Image.Resampling.NEAREST if max(image.size) < 64 else Image.Resampling.LANCZOS
+        image = image.resize(size, kind)
+        left = place * (side + space) + (side - size[0]) // 2
+        row.paste(image, (left, (side - size[1]) // 2))
+    return np.asarray(row)
