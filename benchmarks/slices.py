@@ -1,7 +1,8 @@
 """``python -m benchmarks.slices``: the search for slices, its bars and its peers on one grid.
 
-Every search runs in a process of its own, after a warm-up, with a limit; a search over the limit is
-stopped, and not tried on larger cells. The results go to JSON and to a table for the docs.
+Every search runs in a process of its own, after a warm-up, with a limit; a search over the limit
+is stopped, and not tried on larger cells. Memory is that of the first call of another process. The
+results go to JSON and to a table for the docs; run it on a machine that does nothing else.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import time
 import warnings
 from pathlib import Path
 
-from benchmarks.measure import peak_growth
+from benchmarks.measure import peak_growth, peak_in_subprocess
 from benchmarks.slice_peers import SEARCHES, make_world
 
 BARS = (
@@ -25,51 +26,59 @@ BARS = (
     ("20,000 x 200 x 3, tested", "ours, tested", (20_000, 200, 3), 2.0),
     ("50,000 x 400 x 3, counted", "ours", (50_000, 400, 3), 5.0),
     ("1,000,000 x 100 x 2, counted", "ours", (1_000_000, 100, 2), 5.0),
-    ("1,000 x 180 x 3, Westfall-Young", "ours, Westfall-Young", (1_000, 180, 3), 0.5),
+    ("1,000 x 200 x 3, Westfall-Young", "ours, Westfall-Young", (1_000, 200, 3), 0.5),
     ("20,000 x 200 x 3, Westfall-Young", "ours, Westfall-Young", (20_000, 200, 3), 60.0),
 )
 """Name, search, images x tags x size, most seconds."""
 GRID = tuple(itertools.product((1_000, 5_000, 20_000, 50_000), (50, 100, 200, 400), (2, 3)))
 SHOWN = ("ours", "dense", "sliceline", "divexplorer")
-START_SECONDS = 60
+START_SECONDS = 20
 PACKAGES = ("sundog", "numpy", "numba", "sliceline", "divexplorer")
 
 
-def measure_cell(who: str, images: int, tags: int, size: int) -> dict[str, object]:
-    """Warm up, repeat for up to two seconds, then once more for the peak of memory."""
-    warnings.simplefilter("ignore")
-    search = SEARCHES[who]
+def time_cell(who: str, cell: tuple[int, int, int]) -> None:
+    """Warm up, repeat for up to two seconds, and print the seconds after every repeat."""
+    search, size = SEARCHES[who], cell[2]
     search(*make_world(200, 8), 3)
-    world = make_world(images, tags)
+    world = make_world(*cell[:2])
     seconds: list[float] = []
-    while not seconds or (len(seconds) < 7 and sum(seconds) < 2):
+    while not seconds or (len(seconds) < 31 and sum(seconds) < 2):
         start = time.perf_counter()
         found = search(*world, size)
         seconds.append(time.perf_counter() - start)
         print(json.dumps({"seconds": seconds, "found": found}), flush=True)
-    peak = peak_growth(lambda: search(*world, size))
-    return {"seconds": seconds, "found": found, "bytes": peak}
+
+
+def weigh_cell(who: str, cell: tuple[int, int, int]) -> None:
+    """Warm up on something small and print the peak of memory of the first call."""
+    search = SEARCHES[who]
+    search(*make_world(200, 8), 3)
+    world = make_world(*cell[:2])
+    print(json.dumps({"bytes": peak_growth(lambda: search(*world, cell[2]))}))
 
 
 def run_cell(who: str, cell: tuple[int, int, int], *, limit: float) -> dict[str, object]:
-    """Run one search on one cell in a new process; over the limit gives ``{"limit": ...}``."""
+    """Run one search on one cell in new processes; over the limit gives ``{"limit": ...}``."""
     command = [sys.executable, "-m", "benchmarks.slices", "--cell", who, *map(str, cell)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    problem = None
     try:
-        # Twice: the search that is timed and the one whose memory is measured.
+        # The last repeat may start just before two seconds are over.
         output, problem = process.communicate(timeout=2 * limit + START_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         output, _ = process.communicate()
-        problem = "stopped"
     lines = output.splitlines()
+    if not lines and problem is None:
+        return {"limit": limit}
     if not lines:
-        if problem == "stopped":
-            return {"limit": limit}
-        return {"failed": problem.strip().splitlines()[-1][:200] if problem else "no output"}
+        return {"failed": (problem.strip().splitlines() or ["no output"])[-1][:200]}
     row = json.loads(lines[-1])
     row["median"] = statistics.median(row["seconds"])
-    return {"limit": limit} if row["median"] > limit else row
+    if row["median"] > limit:
+        return {"limit": limit}
+    row["bytes"] = peak_in_subprocess("benchmarks.slices", "--memory", *command[3:])
+    return row
 
 
 def run_grid(cells: list[tuple[int, int, int]], *, limit: float) -> list[dict[str, object]]:
@@ -136,10 +145,13 @@ def main() -> None:
     parser.add_argument("--only", default="", help="bars whose name holds this")
     parser.add_argument("--no-grid", action="store_true")
     parser.add_argument("--cell", nargs=4, metavar=("WHO", "IMAGES", "TAGS", "SIZE"))
+    parser.add_argument("--memory", action="store_true")
     options = parser.parse_args()
     if options.cell:
-        who, images, tags, size = options.cell
-        print(json.dumps(measure_cell(who, int(images), int(tags), int(size))))
+        warnings.simplefilter("ignore")
+        images, tags, size = map(int, options.cell[1:])
+        run = weigh_cell if options.memory else time_cell
+        run(options.cell[0], (images, tags, size))
         return
     cells = [] if options.no_grid else [c for c in GRID if c[0] <= options.most_images]
     result = {
