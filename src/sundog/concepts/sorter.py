@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -63,6 +64,9 @@ class Sorter(ABC):
         Raises:
             InputError: a concept that is no text, or embeddings of another sorter.
         """
+
+    def use_cache(self, cache: str | os.PathLike[str]) -> None:  # noqa: B027
+        """Take a folder for what the sorter may keep beside image vectors; most keep nothing."""
 
     def score_identity(self) -> dict[str, Any]:
         """Return everything that the scores depend on: the vectors, the text side, parameters."""
