@@ -1,5 +1,6 @@
 """Single concepts and rankings against scipy and slow re-implementations."""
 
+import itertools
 import math
 
 import numpy as np
@@ -9,7 +10,7 @@ from scipy import stats
 from sundog.bias import hidden
 from sundog.bias.class_images import ClassImages
 from sundog.bias.hidden_effect import correlation_of
-from sundog.bias.hidden_ranks import RankProblem, one_sided_rank_p, permute_ranks
+from sundog.bias.hidden_linear import LinearProblem, _scale, middle_ranks, one_sided_p, permute
 from sundog.core.statistics import (
     benjamini_hochberg,
     fisher_p_values,
@@ -177,9 +178,10 @@ def test_permuted_ranks_single_and_joint_against_a_loop():
     for n in (25, 40):
         outcome = np.round(rng.random(n), 1)
         scores = np.round(rng.normal(size=(n, 3)) + outcome[:, None] * (1.2, 0.3, 0), 1)
-        problems.append(RankProblem(scores, outcome, None, b"k%d" % n))
+        ranks = middle_ranks(scores), middle_ranks(outcome[:, None])[:, 0]
+        problems.append(LinearProblem(*ranks, None, b"k%d" % n))
         loops.append((scores, outcome))
-    single, joint = permute_ranks(problems, permutations=3000, seed=2)
+    single, joint = permute(problems, permutations=3000, seed=2)
 
     def statistic(scores, outcome):
         return np.sqrt(len(outcome) - 1) * np.array(
@@ -215,12 +217,68 @@ def test_permuted_ranks_single_and_joint_against_a_loop():
         _slow_westfall_young(np.array(together), observed), abs=0.05
     )
     for problem, want in zip(problems, single, strict=True):
-        one = RankProblem(problem.scores[:, :1], problem.outcome, None, b"x")
-        up = one_sided_rank_p(one, rising=True, permutations=3000, seed=0)
-        down = one_sided_rank_p(one, rising=False, permutations=3000, seed=0)
+        one = LinearProblem(problem.weights[:, :1], problem.outcome, None, b"x")
+        up = one_sided_p(one, rising=True, permutations=3000, seed=0)
+        down = one_sided_p(one, rising=False, permutations=3000, seed=0)
         assert 2 * min(up, down) == pytest.approx(want[0], abs=0.03)
         assert up < down
         assert up + down >= 1
+
+
+def test_linear_statistic_is_standardised_over_every_permutation_of_blocks():
+    rng = np.random.default_rng(0)
+    groups = np.array([0, 1, 1, 2, 3, 3, 4, 5, 6, 6, 7, 7, 7])
+    outcome, weights = rng.normal(size=13), rng.normal(size=(13, 2))
+    every = []
+    singles, pairs = [[0], [3], [6], [7]], [[1, 2], [4, 5], [8, 9]]
+    for a in itertools.permutations(singles):
+        for b in itertools.permutations(pairs):
+            row = np.arange(13)
+            row[np.ravel(singles)] = np.ravel(a)
+            row[np.ravel(pairs)] = np.ravel(b)
+            every.append(outcome[row] @ weights)
+    every = np.array(every)
+    scaled = _scale(LinearProblem(weights, outcome, groups, b""))
+    assert scaled.observed == pytest.approx(
+        (outcome @ weights - every.mean(axis=0)) / every.std(axis=0), rel=1e-9
+    )
+    z = np.abs(every - every.mean(axis=0)) / every.std(axis=0)
+    single, joint = permute(
+        [LinearProblem(weights, outcome, groups, b"")], permutations=6000, seed=1
+    )
+    observed = np.abs(scaled.observed)
+    assert single[0] == pytest.approx((z >= observed - 1e-9).mean(axis=0), abs=0.025)
+    weak, strong = np.argsort(observed)
+    assert joint[0][strong] == pytest.approx(
+        (z.max(axis=1) >= observed[strong] - 1e-9).mean(), abs=0.025
+    )
+    assert joint[0][weak] >= joint[0][strong]
+    stuck = LinearProblem(weights[:3], outcome[:3], np.array([0, 1, 1]), b"")
+    assert permute([stuck], permutations=99, seed=0)[1][0].tolist() == [1, 1]
+
+
+def test_adjusted_confidence_is_step_down_over_all_classes():
+    classes, present, _ = _world(seed=3, drop=0.45)
+    effects = hidden.test_concepts(
+        classes, present, NAMES, metric="confidence", permutations=3000, seed=1
+    )
+    rng = np.random.default_rng(9)
+
+    def strengths(shuffle):
+        row = []
+        for images in classes:
+            y = shuffle(images.confidence)
+            row += [
+                abs(np.corrcoef(y, t)[0, 1]) * np.sqrt(y.size - 1) for t in present[images.name].T
+            ]
+        return row
+
+    drawn = np.array([strengths(rng.permutation) for _ in range(1500)])
+    want = _slow_westfall_young(drawn, np.array(strengths(np.array)))
+    got = np.array([effect.p_adjusted for effect in effects])
+    p = np.array([effect.p for effect in effects])
+    assert got == pytest.approx(np.maximum(want, p), abs=0.05)
+    assert got.min() < 0.05
 
 
 def test_unknown_scores_are_left_out():

@@ -29,6 +29,7 @@ from sundog.bias.hidden_effect import (
     mean_of,
     why_not,
 )
+from sundog.bias.hidden_linear import LinearProblem, permute
 from sundog.bias.search.westfall_young import Problem, westfall_young
 from sundog.core.errors import InputError, UnknownNameError
 from sundog.core.statistics import fisher_p_values, studentised_permutation
@@ -69,10 +70,12 @@ def test_concepts(
     """Compare all images of each class with and without each concept, in both directions.
 
     Accuracy: Fisher's exact test. Confidence, and classes with near-duplicates: the studentised
-    permutation test. ``westfall_young``: step-down min-p over every class and concept, the outcome
+    permutation test. ``westfall_young``: step-down over every class and concept, the outcome
     permuted within its class, so that any false finding at ``p_adjusted <= alpha`` has probability
-    at most ``alpha``; ``holm``: the same without using the dependence between concepts;
-    ``benjamini_hochberg``: a false share of findings of at most ``alpha``.
+    at most ``alpha``: min-p of Fisher's test, or max of the standardised difference of means for
+    confidence and if any class has near-duplicates. ``holm``: the same promise without using the
+    dependence between concepts; ``benjamini_hochberg``: a false share of findings of at most
+    ``alpha``.
 
     Args:
         classes: the images of each class; names distinct.
@@ -231,19 +234,33 @@ def _adjust(
     """Fill in the adjusted p-values; never below the p-values themselves."""
     if not tables:
         return
-    sizes = [table.tested.size for table in tables]
-    if adjustment == "westfall_young":
+    exact = all(_kind(table, metric) == "fisher" for table in tables)
+    if adjustment == "westfall_young" and exact:
         problems = [
             Problem(
                 tags=table.present,
-                outcome=table.images.outcome(metric),
+                outcome=table.images.correct,
                 combos=table.tested.astype(np.int32)[:, None],
-                groups=table.images.groups,
             )
             for table in tables
         ]
         found = westfall_young(problems, permutations=permutations, seed=seed, threads=threads)
+    elif adjustment == "westfall_young":
+        found = permute(
+            [
+                LinearProblem(
+                    weights=table.present[:, table.tested].astype(np.float64),
+                    outcome=table.images.outcome(metric).astype(np.float64),
+                    groups=table.images.groups,
+                    key=table.images.name.encode(),
+                )
+                for table in tables
+            ],
+            permutations=permutations,
+            seed=seed,
+        )[1]
     else:
+        sizes = [table.tested.size for table in tables]
         joined = np.concatenate([table.p[table.tested] for table in tables])
         found = np.split(correct(joined, adjustment=adjustment), np.cumsum(sizes)[:-1])
     for table, values in zip(tables, found, strict=True):

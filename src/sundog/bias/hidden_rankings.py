@@ -30,7 +30,7 @@ from sundog.bias.hidden_effect import (
     upper_half,
     why_not,
 )
-from sundog.bias.hidden_ranks import RankProblem, permute_ranks
+from sundog.bias.hidden_linear import LinearProblem, middle_ranks, permute
 from sundog.core.errors import InputError
 from sundog.core.statistics import Estimate, MannWhitney, auroc_interval, mann_whitney
 
@@ -193,15 +193,17 @@ def _fill(
         for ranking in tested:
             by_class.setdefault(ranking.images.name, []).append(ranking)
         problems = [
-            RankProblem(
-                scores=np.stack([ranking.scores for ranking in rankings], axis=1),
-                outcome=rankings[0].images.outcome(metric).astype(np.float64),
+            LinearProblem(
+                weights=middle_ranks(np.stack([one.scores for one in rankings], axis=1)),
+                outcome=middle_ranks(
+                    rankings[0].images.outcome(metric).astype(np.float64)[:, None]
+                )[:, 0],
                 groups=rankings[0].images.groups,
                 key=name.encode(),
             )
             for name, rankings in by_class.items()
         ]
-        single, joint = permute_ranks(problems, permutations=permutations, seed=seed)
+        single, joint = permute(problems, permutations=permutations, seed=seed)
         ordered = [ranking for rankings in by_class.values() for ranking in rankings]
         for ranking, p, together in zip(
             ordered, np.concatenate(single), np.concatenate(joint), strict=True

@@ -13,8 +13,8 @@ from sundog.bias.class_images import ClassImages, Metric
 from sundog.bias.hidden_adjust import Adjustment, corrected_level
 from sundog.bias.hidden_concepts import test_concepts
 from sundog.bias.hidden_effect import ConceptEffect, detectable, gap_of, upper_half, why_not
+from sundog.bias.hidden_linear import LinearProblem, middle_ranks, one_sided_p
 from sundog.bias.hidden_rankings import test_rankings
-from sundog.bias.hidden_ranks import RankProblem, one_sided_rank_p
 from sundog.bias.replication import Direction, HalfLook, Replication, Rows, Search, replicate
 from sundog.core.statistics import (
     fisher_p_values,
@@ -259,9 +259,9 @@ def _ranking_p(
             permutations=_PERMUTATIONS,
             seed=[seed, *key],
         ).p_value
-    outcome = images.outcome(metric).astype(np.float64)
-    return one_sided_rank_p(
-        RankProblem(scores[:, None], outcome, images.groups, key),
+    outcome = middle_ranks(images.outcome(metric).astype(np.float64)[:, None])[:, 0]
+    return one_sided_p(
+        LinearProblem(middle_ranks(scores[:, None]), outcome, images.groups, key),
         rising=direction == "helps",
         permutations=_PERMUTATIONS,
         seed=seed,

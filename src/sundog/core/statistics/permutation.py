@@ -36,7 +36,7 @@ def permutation_blocks(
         rng: generator; the sizes of the blocks depend on ``n`` alone.
         groups: one integer per image, or None.
     """
-    places = _places(n, groups)
+    places = group_places(n, groups)
     rows = max(1, _CELLS // max(n, 1))
     for start in range(0, permutations, rows):
         size = min(rows, permutations - start)
@@ -47,8 +47,13 @@ def permutation_blocks(
         yield block
 
 
-def _places(n: int, groups: Int[np.ndarray, " n"] | None) -> list[NDArray[np.int64]]:
-    """Return, for every size of group, the images of its groups: ``[groups, size]``."""
+def group_places(n: int, groups: Int[np.ndarray, " n"] | None) -> list[NDArray[np.int64]]:
+    """Return, for every size of group, the images of its groups: ``int64[groups, size]``.
+
+    Args:
+        n: number of images.
+        groups: one integer per image; None: every image is a group.
+    """
     if groups is None:
         return [np.arange(n, dtype=np.int64)[:, None]] if n else []
     labels = np.unique(groups, return_inverse=True)[1].ravel()
