@@ -52,7 +52,7 @@ def count_slices(
         max_tags: largest number of tags in a combination.
         min_support: fewest images.
         max_support: most images; ``n - 10`` leaves a complement of at least ten. None: no bound.
-        max_slices: refuse more combinations than that (60 bytes each while counting).
+        max_slices: refuse more combinations than that (about 70 bytes each while counting).
         threads: worker threads; None: every core this process may use. The result is the same.
 
     Returns:
