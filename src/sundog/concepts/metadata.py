@@ -94,20 +94,21 @@ class MetadataTagger(Tagger):
         if self._root is not None and not any(c.startswith("EXIF ") for c in table.columns):
             notes.append(f"no file below {str(self._root)!r} has EXIF, or none was found")
         sources = list(image_set.sources)
-        kept: dict[tuple[str, ...], str] = {}
+        kept: dict[tuple[object, ...], str] = {}
         for column in table.columns:
             values = table[column]
-            texts = tuple(as_texts(values))
-            if list(texts) == sources:
+            texts = as_texts(values)
+            if texts == sources:
                 continue  # the path of each image
-            if texts in kept:
-                notes.append(f"column {column!r} says the same as {kept[texts]!r}")
+            split = _split_of(texts, self._max_values)
+            if split in kept:
+                notes.append(f"column {column!r} says the same as {kept[split]!r}")
                 continue
             plan = self._plan(str(column), values, image_set)
             tags.extend(plan.tags)
             notes.extend([plan.note] if plan.note else [])
             if plan.tags:
-                kept[texts] = str(column)
+                kept[split] = str(column)
         made.tags = tuple({tag.name: tag for tag in tags}.values())
         made.tag_names = tuple(tag.name for tag in made.tags)
         made.thresholds = np.full(len(made.tags), 0.5, dtype=np.float32)
@@ -180,6 +181,19 @@ class MetadataTagger(Tagger):
             return path if path.is_file() else None
         except (OSError, ValueError):  # a source that is no path
             return None
+
+
+def _split_of(texts: Sequence[str], max_values: int) -> tuple[object, ...]:
+    """Return what two columns share if they part the images in the same way.
+
+    Columns of many values are alike only if the values are.
+    """
+    numbers: dict[str, int] = {}
+    for text in texts:
+        numbers.setdefault(text, len(numbers))
+    if len(numbers) > max_values:
+        return tuple(texts)
+    return tuple(numbers[text] for text in texts)
 
 
 def _parts(source: str) -> list[str]:
