@@ -132,24 +132,19 @@ def test_the_same_images_in_two_tags_get_the_same_p_value():
         assert found[0] == found[3] == found[4]
 
 
-@pytest.mark.parametrize("writable", [True, False])
-def test_the_loops_compile_where_no_cache_can_be_written(tmp_path, writable):
+def test_the_loops_compile_where_no_cache_can_be_written(tmp_path):
     """A read-only installation without a home folder compiles in memory."""
     code = """
-import sys
 import numba.core.caching as caching
-if sys.argv[1] == "False":
-    def refuse(*args):
-        raise OSError("read-only file system")
-    for locator in caching.CacheImpl._locator_classes:
-        locator.ensure_cache_path = refuse
+def refuse(*args):
+    raise OSError("read-only file system")
+for locator in caching.CacheImpl._locator_classes:
+    locator.ensure_cache_path = refuse
 import numpy as np
-from sundog.bias.search import compiled, count_slices
+from sundog.bias.search import count_slices
 tags = np.ones((20, 2), dtype=bool)
 assert count_slices(tags, tags[:, 0]).support.tolist() == [20, 20, 20]
 """
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
-    subprocess.run(
-        [sys.executable, "-W", "error", "-c", code, str(writable)], env=environment, check=True
-    )
-    assert any(tmp_path.rglob("*.nbc")) == writable
+    subprocess.run([sys.executable, "-W", "error", "-c", code], env=environment, check=True)
+    assert not any(tmp_path.rglob("*.nbc"))

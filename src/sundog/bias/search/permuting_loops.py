@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -93,8 +92,7 @@ def walk_down(
     lanes = max(hits.shape[1], values.shape[1])
     few = np.empty(lanes, np.uint8)
     found = np.empty(lanes, np.int32)
-    first = np.empty(lanes, np.float64)
-    second = np.empty(lanes, np.float64)
+    totals = np.empty(lanes, np.float64)
     strength = np.empty(lanes, np.float64)
     for position in range(order.size):
         item = order[position]
@@ -152,17 +150,14 @@ def walk_down(
                 entry = min(max(found[lane] - lows[table], 0), own.size - 1)
                 strength[lane] = own[np.uint64(entry)]
         else:
-            first[:] = 0.0
-            second[:] = 0.0
+            totals[:] = 0.0
             for place in range(size):
                 numbers = values[members[place]]
-                for lane in range(first.size):
-                    first[lane] += numbers[lane]
-                    second[lane] += numbers[lane] * numbers[lane]
-            if mode == STEP_DOWN:
-                welch_largest(first, second, size, images, strength, out)
-            else:
-                strength[0] = welch_strength(first[0], second[0], size, images)
+                for lane in range(totals.size):
+                    totals[lane] += numbers[lane]
+            scale = (images - 1.0) / (float(size) * float(images - size))
+            for lane in range(totals.size):
+                strength[lane] = totals[lane] * totals[lane] * scale
         if mode == OBSERVED:
             out[item] = strength[0]
             continue
@@ -173,66 +168,3 @@ def walk_down(
                 out[lane] = strength[lane]
             reached += out[lane] >= threshold
         counts[item] += reached
-
-
-@compiled
-def welch_largest(
-    totals: Any, squares: Any, size: int, images: int, strength: Any, largest: Any
-) -> None:
-    """Write the strength of Welch's t in every lane, or 0 where it cannot exceed ``largest``.
-
-    The squared normal score is never above t², and most slices are far below the largest strength
-    so far: no logarithm is taken for them.
-    """
-    inside = float(size)
-    outside = float(images - size)
-    if size < 2 or images - size < 2:
-        strength[:] = 0.0
-        return
-    for lane in range(strength.size):
-        total = totals[lane]
-        gap = total / inside + total / outside
-        error_in = max(squares[lane] - total * total / inside, 0.0) / ((inside - 1) * inside)
-        rest = images - squares[lane] - total * total / outside
-        error = error_in + max(rest, 0.0) / ((outside - 1) * outside)
-        # Above by more than rounding, or an error so small that rounding decides.
-        strength[lane] = gap * gap * (1 + 1e-9) - largest[lane] * max(error - 1e-13 / inside, 0.0)
-    for lane in range(strength.size):
-        if strength[lane] > 0.0:
-            strength[lane] = welch_strength(totals[lane], squares[lane], size, images)
-        else:
-            strength[lane] = 0.0
-
-
-@compiled
-def welch_strength(total: float, squares: float, size: int, images: int) -> float:
-    """Return the squared normal score of Welch's t of ``size`` images against the other ones.
-
-    Wallace's approximation ``z² = df log(1 + t² / df) ((8 df + 1) / (8 df + 3))²``; 0 where a side
-    has fewer than two images.
-
-    Args:
-        total: sum of the values of the ``size`` images; over all images it is 0.
-        squares: sum of their squares; over all images it is the number of images.
-        size: images on this side.
-        images: images on both sides.
-    """
-    inside = float(size)
-    outside = float(images - size)
-    if size < 2 or images - size < 2:
-        return 0.0
-    gap = total / inside + total / outside
-    error_in = max(squares - total * total / inside, 0.0) / (inside - 1) / inside
-    error_out = max(images - squares - total * total / outside, 0.0) / (outside - 1) / outside
-    error = error_in + error_out
-    if error < 1e-13 / inside:
-        # Neither side varies: the same value, or two values that the slice tells apart.
-        if abs(gap) < 1e-7:
-            return 0.0
-        square, freedom = 1e30, outside + inside - 2
-    else:
-        square = gap * gap / error
-        freedom = error * error
-        freedom /= error_in * error_in / (inside - 1) + error_out * error_out / (outside - 1)
-    scale = (8 * freedom + 1) / (8 * freedom + 3)
-    return freedom * math.log1p(square / freedom) * scale * scale

@@ -93,7 +93,7 @@ def welch_p_values(sums: SliceSums) -> Float64[np.ndarray, "slices"]:
     """Return the two-sided p-value of Welch's t-test: slice against the rest of the class.
 
     ``t = (m1 - m0) / sqrt(v1 / n1 + v0 / n0)`` with the degrees of freedom of Welch and
-    Satterthwaite. Approximate for small skewed slices: :func:`westfall_young` permutes instead.
+    Satterthwaite. Approximate for small skewed slices: Westfall and Young permute.
 
     Args:
         sums: of one class.
