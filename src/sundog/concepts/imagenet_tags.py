@@ -58,7 +58,7 @@ class ImagenetTagger(Tagger):
         audited: Classifier | None = None,
         size: int | tuple[int, int] | None = None,
         crop_fraction: float = 0.875,
-        batch_size: int = 16,
+        batch_size: int = 8,
         device: str | torch.device = "cpu",
     ) -> None:
         """Load the network, or take one.
