@@ -50,9 +50,10 @@ def find_slices(
     """Find the combinations of tags with which a class fares worse or better than without.
 
     Exhaustive and exact: all combinations of 1 to ``max_tags`` tags that at least ``min_support``
-    images of a class carry are compared with the other images of the class (two-sided Fisher, or
-    Welch for confidence) and adjusted together over all classes. Then, in this order: adjusted
-    p-value <= alpha; minimality; |gap| >= ``min_gap``; at least ``min_tags`` tags.
+    images of a class carry are compared with the other images of the class (two-sided Fisher; for
+    confidence the three-moment law of permutations, since Welch's t of a few images that all happen
+    to be right is far too bold) and adjusted together over all classes. Then, in this order:
+    adjusted p-value <= alpha; minimality; |gap| >= ``min_gap``; at least ``min_tags`` tags.
 
     Args:
         classes: the images of each class.
@@ -105,7 +106,12 @@ def find_slices(
         for one, matrix, names in check_tables(classes, present, tags)
     ]
     adjusted = adjust_searches(
-        searches, adjustment=adjustment, permutations=permutations, seed=seed, threads=threads
+        searches,
+        adjustment=adjustment,
+        permutations=permutations,
+        seed=seed,
+        threads=threads,
+        progress=progress,
     )
     dropped = dict.fromkeys(("not significant", "not minimal", "gap too small", "too few tags"), 0)
     slices: list[SliceEffect] = []

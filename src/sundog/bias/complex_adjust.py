@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from sundog.bias.complex_search import ClassSearch
 from sundog.bias.search.westfall_young import Problem, westfall_young
+from sundog.bias.strata_permutation import ScoredSlices, score_westfall_young
 from sundog.core.errors import UnknownNameError
 from sundog.core.statistics import benjamini_hochberg, holm
 
@@ -34,6 +35,7 @@ def adjust_searches(
     permutations: int = 1000,
     seed: int = 0,
     threads: int | None = None,
+    progress: bool | None = None,
 ) -> list[Float[np.ndarray, " slices"]]:
     """Return adjusted p-values of every combination of every class, one array per class.
 
@@ -48,6 +50,7 @@ def adjust_searches(
         permutations: of Westfall-Young.
         seed: of Westfall-Young.
         threads: of Westfall-Young.
+        progress: whether to show progress; None: on a terminal.
 
     Source: Westfall & Young, 1993; Holm, 1979; Benjamini & Hochberg, 1995, JRSS B 57.
     """
@@ -60,21 +63,58 @@ def adjust_searches(
         joined = correct(np.concatenate([search.p_values for search in searches]))
         return np.split(joined, np.cumsum(sizes)[:-1])
     testable = [number for number, size in enumerate(sizes) if size]
-    found = westfall_young(
-        [
-            Problem(
-                tags=searches[number].present,
-                outcome=searches[number].outcome,
-                combos=searches[number].lattice.combos,
-                groups=searches[number].images.groups,
-            )
-            for number in testable
-        ],
-        permutations=permutations,
-        seed=seed,
-        threads=threads,
-    )
+    if searches[testable[0]].law is not None:
+        found = _by_scores([searches[number] for number in testable], permutations, seed, progress)
+    else:
+        found = _by_fisher(
+            [searches[number] for number in testable], permutations, seed, threads, progress
+        )
     adjusted = [np.empty(0) for _ in searches]
     for number, values in zip(testable, found, strict=True):
         adjusted[number] = values
     return adjusted
+
+
+def _by_fisher(
+    searches: Sequence[ClassSearch],
+    permutations: int,
+    seed: int,
+    threads: int | None,
+    progress: bool | None,
+) -> list[Float[np.ndarray, " slices"]]:
+    """Return adjusted p-values of accuracy: the compiled kernel, on Fisher's exact p-values."""
+    return westfall_young(
+        [
+            Problem(
+                tags=search.present,
+                outcome=search.outcome,
+                combos=search.lattice.combos,
+                groups=search.images.groups,
+            )
+            for search in searches
+        ],
+        permutations=permutations,
+        seed=seed,
+        threads=threads,
+        progress=progress,
+    )
+
+
+def _by_scores(
+    searches: Sequence[ClassSearch], permutations: int, seed: int, progress: bool | None
+) -> list[Float[np.ndarray, " slices"]]:
+    """Return adjusted p-values of confidence, on scores that use the variance of the class."""
+    problems = [
+        ScoredSlices(
+            combos=search.lattice.combos,
+            present=search.present,
+            outcome=search.outcome,
+            strata=[np.arange(len(search.outcome))],
+            groups=[search.images.groups],
+            law=search.law,
+            scores=search.law.scores(search.lattice.total),
+        )
+        for search in searches
+        if search.law is not None
+    ]
+    return score_westfall_young(problems, permutations=permutations, seed=seed, progress=progress)

@@ -12,7 +12,8 @@ from jaxtyping import Bool, Float
 from sundog.bias.class_images import ClassImages, Metric
 from sundog.bias.complex_contrast import Outcome
 from sundog.bias.complex_lattice import Lattice
-from sundog.bias.search import count_slices, slice_p_values, sum_slices, welch_p_values
+from sundog.bias.search import count_slices, slice_p_values, sum_slices
+from sundog.bias.strata_scores import NullLaw, null_law, stratum_moments, two_sided
 from sundog.core.errors import InputError, UnknownNameError
 
 
@@ -26,7 +27,9 @@ class ClassSearch:
         present: ``bool[n, T']`` those tags.
         outcome: right or wrong, or the confidence.
         lattice: the combinations; none if there is a ``reason``.
-        p_values: ``float64[m]`` two-sided, unadjusted: Fisher (accuracy) or Welch (confidence).
+        p_values: ``float64[m]`` two-sided, unadjusted: Fisher (accuracy) or the three-moment law of
+            the permutation of the class (confidence).
+        law: that law, for confidence; None for accuracy.
         rare: tags left out because fewer than the smallest support carry them.
         constant: tags left out because every image carries them.
         reason: why nothing was tested, or "".
@@ -38,6 +41,7 @@ class ClassSearch:
     outcome: Outcome
     lattice: Lattice
     p_values: Float[np.ndarray, " slices"]
+    law: NullLaw | None
     rare: int
     constant: int
     reason: str
@@ -77,12 +81,14 @@ def search_class(
     use = ~everywhere & ~rare
     kept = np.ascontiguousarray(present[:, use])
     reason = _reason(outcome, use, min_support=min_support)
+    law: NullLaw | None = None
     if reason:
         lattice, p_values = _nothing(outcome, max_tags), np.empty(0)
     elif metric == "accuracy":
         lattice, p_values = _by_accuracy(kept, outcome, max_tags, min_support, threads)
     else:
-        lattice, p_values = _by_confidence(kept, outcome, max_tags, min_support, threads)
+        lattice, law = _by_confidence(kept, outcome, max_tags, min_support, threads)
+        p_values = two_sided(law.scores(lattice.total))
     return ClassSearch(
         images=images,
         names=tuple(str(name) for name, used in zip(names, use, strict=True) if used),
@@ -90,6 +96,7 @@ def search_class(
         outcome=outcome,
         lattice=lattice,
         p_values=p_values,
+        law=law,
         rare=int((rare & ~everywhere).sum()),
         constant=int(everywhere.sum()),
         reason=reason,
@@ -171,7 +178,7 @@ def _by_accuracy(
 
 def _by_confidence(
     present: Any, outcome: Outcome, max_tags: int, min_support: int, threads: int | None
-) -> tuple[Lattice, Any]:
+) -> tuple[Lattice, NullLaw]:
     sums = sum_slices(present, outcome, max_tags=max_tags, min_support=min_support, threads=threads)
     lattice = Lattice(
         combos=sums.combos,
@@ -180,7 +187,8 @@ def _by_confidence(
         images=sums.images,
         class_total=float(outcome.sum()),
     )
-    return lattice, np.nan_to_num(welch_p_values(sums), nan=1.0)
+    one_class = np.zeros(outcome.size, dtype=np.int64)
+    return lattice, null_law(sums.support[:, None], stratum_moments(outcome, one_class, count=1))
 
 
 def _nothing(outcome: Outcome, max_tags: int) -> Lattice:

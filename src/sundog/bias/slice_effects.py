@@ -50,7 +50,8 @@ class SliceEffect:
         mean_absent: mean outcome of the others.
         gap: present minus absent with its interval, which knows nothing of the search: of the
             strongest slices of many it is too far from 0.
-        p: two-sided, unadjusted: Fisher (accuracy) or Welch (confidence).
+        p: two-sided, unadjusted: Fisher (accuracy), three-moment permutation law (confidence) or
+            stratified score (all classes).
         p_adjusted: over every class and combination searched.
         direction: ``hurts`` (the gap is negative) or ``helps``.
         errors: wrong images with all tags.

@@ -23,7 +23,7 @@ from sundog.bias.complex_search import check_tables
 from sundog.bias.minimality_noise import Kept, noise_minimal
 from sundog.bias.search import count_slices
 from sundog.bias.strata_effects import Pool, PooledSlice, describe_pooled
-from sundog.bias.strata_permutation import carried, stratified_westfall_young
+from sundog.bias.strata_permutation import ScoredSlices, carried, score_westfall_young
 from sundog.bias.strata_scores import NullLaw, null_law, stratum_moments, two_sided
 from sundog.core.errors import InputError, UnknownNameError
 from sundog.core.statistics import benjamini_hochberg, holm
@@ -263,15 +263,15 @@ def _adjust(
         return holm(p_values)
     if adjustment == "benjamini_hochberg":
         return benjamini_hochberg(p_values)
-    return stratified_westfall_young(
-        combos,
+    problem = ScoredSlices(
+        combos=combos,
         present=pool.present,
         outcome=pool.outcome,
         strata=pool.members,
         groups=[one.groups for one in pool.classes],
         law=law,
         scores=scores,
-        permutations=permutations,
-        seed=seed,
-        progress=progress,
     )
+    return score_westfall_young([problem], permutations=permutations, seed=seed, progress=progress)[
+        0
+    ]

@@ -1,8 +1,15 @@
-"""Westfall-Young over slices that run through several classes: outcomes permuted within classes."""
+"""Westfall-Young on three-moment scores: outcomes permuted inside classes, step-down over all.
+
+For slices that run through several classes, and for confidence inside one class. There Welch's t is
+no fair scale: a small slice whose images all happen to be right has nearly no variance and a huge
+t, such slices rule the permutation maxima, and nothing else can be found. The scores of
+:mod:`sundog.bias.strata_scores` use the variance of the class instead.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
@@ -10,79 +17,112 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from sundog.bias.complex_contrast import images_with
 from sundog.bias.strata_scores import NullLaw
+from sundog.core.errors import InputError
 from sundog.core.progress import track
 from sundog.core.statistics.permutation import permutation_blocks
 
 _CELLS = 8_000_000
-"""Numbers held at once, for the slices of a block and for the permuted outcomes."""
+"""Numbers held at once: scores of all slices in some permutations, or images of some slices."""
 _ROUNDING = 1e-6
 
 
-def stratified_westfall_young(
-    combos: Int[np.ndarray, "slices size"],
+@dataclass(frozen=True, eq=False)
+class ScoredSlices:
+    """Slices of the same images, with the law of their sums.
+
+    Attributes:
+        combos: ``int[m, L]`` tag numbers, then -1.
+        present: ``bool[n, T]``.
+        outcome: right or wrong, or the confidence.
+        strata: the image numbers of each class; outcomes change places inside a class only.
+        groups: near-duplicates of each class (in the order of ``strata``), permuted together.
+        law: moments of each slice, :func:`~sundog.bias.strata_scores.null_law`.
+        scores: ``float[m]`` observed.
+    """
+
+    combos: Int[np.ndarray, "slices size"]
+    present: Bool[np.ndarray, "images tags"]
+    outcome: Shaped[np.ndarray, " images"]
+    strata: Sequence[Int[np.ndarray, " members"]]
+    groups: Sequence[Int[np.ndarray, " members"] | None]
+    law: NullLaw
+    scores: Float[np.ndarray, " slices"]
+
+
+def score_westfall_young(
+    problems: Sequence[ScoredSlices],
     *,
-    present: Bool[np.ndarray, "images tags"],
-    outcome: Shaped[np.ndarray, " images"],
-    strata: Sequence[Int[np.ndarray, " members"]],
-    groups: Sequence[Int[np.ndarray, " members"] | None],
-    law: NullLaw,
-    scores: Float[np.ndarray, " slices"],
     permutations: int = 1000,
     seed: int = 0,
     progress: bool | None = None,
-) -> Float[np.ndarray, " slices"]:
-    """Return adjusted p-values of stratified scores, step-down over all slices.
+) -> list[Float[np.ndarray, " slices"]]:
+    """Return adjusted p-values, step-down over the slices of all problems together.
 
     With ``u_b,i = max over j at most as extreme as i of |score_j of permutation b|``:
     ``p_i = (1 + #{b : u_b,i >= |score_i|}) / (B + 1)``, made monotone. Outcomes change places only
     inside their class, so the number of right images of a class never changes.
 
     Args:
-        combos: ``int[m, L]`` tag numbers, then -1.
-        present: ``bool[n, T]``.
-        outcome: right or wrong, or the confidence.
-        strata: the image numbers of each class.
-        groups: near-duplicates of each class (in the order of ``strata``), permuted together.
-        law: moments of each slice, :func:`~sundog.bias.strata_scores.null_law`.
-        scores: ``float[m]`` observed.
-        permutations: B, at least 1.
+        problems: the slices; permuted independently of each other.
+        permutations: B, at least 1; the work is slices x images x B.
         seed: same seed, same result.
         progress: whether to show progress; None: on a terminal.
 
     Returns:
-        ``float64[m]`` in [1 / (B + 1), 1].
+        One ``float64[m]`` in [1 / (B + 1), 1] per problem.
 
-    Source: Westfall & Young, 1993, algorithm 2.8; Terada et al. and Papaxanthos et al., 2016, NIPS
-    (permutation within strata).
+    Raises:
+        InputError: no permutation.
+
+    Source: Westfall & Young, 1993, algorithm 2.8; Papaxanthos et al., 2016, NIPS (permutation
+    within strata).
     """
-    observed = np.abs(scores)
+    if permutations < 1:
+        raise InputError("permutations", expected="at least 1", got=str(permutations))
+    ends = np.cumsum([0, *(len(problem.combos) for problem in problems)])
+    slices = int(ends[-1])
+    if slices == 0:
+        return [np.empty(0) for _ in problems]
+    observed = np.abs(np.concatenate([problem.scores for problem in problems]))
     order = np.argsort(observed, kind="stable")  # least extreme first
-    counts = np.zeros(len(combos), dtype=np.int64)
-    # 0 and 1 add up exactly in single precision.
-    kind = np.float32 if outcome.dtype == np.bool_ else np.float64
-    values = outcome.astype(kind)
-    images = max(len(values), 1)
-    together = max(1, min(permutations, _CELLS // images))
-    rows = max(1, min(_CELLS // images, _CELLS // (4 * together)))
-    drawn = _permuted(values, strata, groups, permutations=permutations, seed=seed)
+    limits = observed[order, None] - _ROUNDING
+    counts = np.zeros(slices, dtype=np.int64)
+    images = max(len(problem.outcome) for problem in problems)
+    together = max(1, min(permutations, _CELLS // max(slices, images)))
+    drawn = [
+        _permuted(problem, permutations=permutations, seed=seed, number=number)
+        for number, problem in enumerate(problems)
+    ]
     starts = range(0, permutations, together)
     for start in track(starts, description="Permutations", total=len(starts), visible=progress):
         size = min(together, permutations - start)
-        outcomes = np.stack([next(drawn) for _ in range(size)], axis=1)
-        highest = np.zeros(size)
-        for first in range(0, len(order), rows):
-            block = order[first : first + rows]
-            members = np.stack([carried(present, combos[row]) for row in block]).astype(kind)
-            reached = np.abs(law.rows(block).scores((members @ outcomes).astype(np.float64)))
-            np.maximum(reached[0], highest, out=reached[0])
-            np.maximum.accumulate(reached, axis=0, out=reached)
-            highest = reached[-1].copy()
-            counts[block] += (reached >= observed[block, None] - _ROUNDING).sum(axis=1)
+        reached = np.empty((slices, size))
+        for problem, draws, first in zip(problems, drawn, ends[:-1], strict=True):
+            outcomes = np.stack([next(draws) for _ in range(size)], axis=1)
+            _scores(problem, outcomes, reached[first : first + len(problem.combos)])
+        reached = reached[order]
+        np.maximum.accumulate(reached, axis=0, out=reached)
+        counts[order] += (reached >= limits).sum(axis=1)
     adjusted = (1 + counts) / (permutations + 1)
     descending = order[::-1]
-    result = np.empty(len(combos))
+    result = np.empty(slices)
     result[descending] = np.maximum.accumulate(adjusted[descending])
-    return result
+    return np.split(result, ends[1:-1])
+
+
+def _scores(
+    problem: ScoredSlices,
+    outcomes: Float[np.ndarray, "images permutations"],
+    out: Float[np.ndarray, "slices permutations"],
+) -> None:
+    """Write the sizes of the scores of every slice, some slices at a time."""
+    rows = max(1, _CELLS // (4 * max(outcomes.shape)))
+    for first in range(0, len(problem.combos), rows):
+        block = slice(first, min(first + rows, len(problem.combos)))
+        members = np.stack([carried(problem.present, row) for row in problem.combos[block]])
+        totals = (members.astype(outcomes.dtype) @ outcomes).astype(np.float64)
+        law = problem.law.rows(np.arange(block.start, block.stop))
+        np.abs(law.scores(totals), out=out[block])
 
 
 def carried(
@@ -93,27 +133,25 @@ def carried(
 
 
 def _permuted(
-    values: np.ndarray,
-    strata: Sequence[np.ndarray],
-    groups: Sequence[np.ndarray | None],
-    *,
-    permutations: int,
-    seed: int,
+    problem: ScoredSlices, *, permutations: int, seed: int, number: int
 ) -> Iterator[np.ndarray]:
     """Yield the outcomes with their places changed inside every class, again and again."""
+    # 0 and 1 add up exactly in single precision.
+    kind = np.float32 if problem.outcome.dtype == np.bool_ else np.float64
+    values = problem.outcome.astype(kind)
     orders = [
         chain.from_iterable(
             permutation_blocks(
                 len(members),
                 permutations=permutations,
-                rng=np.random.default_rng([seed, number]),
+                rng=np.random.default_rng([seed, number, stratum]),
                 groups=group,
             )
         )
-        for number, (members, group) in enumerate(zip(strata, groups, strict=True))
+        for stratum, (members, group) in enumerate(zip(problem.strata, problem.groups, strict=True))
     ]
     for _ in range(permutations):
         permuted = values.copy()
-        for members, draws in zip(strata, orders, strict=True):
+        for members, draws in zip(problem.strata, orders, strict=True):
             permuted[members] = values[members[next(draws)]]
         yield permuted
