@@ -160,7 +160,7 @@ def read_events(folder: str | os.PathLike[str]) -> EventLog:
             continue
         try:
             events.append(Event.model_validate(json.loads(line)))
-        except (ValueError, ValidationError):
+        except (ValueError, ValidationError, RecursionError):
             damaged += 1
     return EventLog(events=tuple(events), damaged=damaged)
 

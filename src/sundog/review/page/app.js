@@ -7,6 +7,7 @@ import { showFinding, startFinding, updateFinding } from "./finding.js";
 import { startKeys } from "./keys.js";
 import { focusList, refreshList, startList, updateRows, veilFilters } from "./list.js";
 import { fetchEstimate, fetchQuery, flush, isLocked, loadState, openSession, recoverPending, startPolling } from "./server.js";
+import { retryPictures } from "./strips.js";
 import { judgedCount, loadQuery, myAnswer, onChange, prefs, savePrefs, store } from "./store.js";
 
 function openFinding(id, { keepList = false } = {}) {
@@ -34,7 +35,10 @@ function update() {
   updateRows();
   updateFinding();
   updateDock();
+  if (store.current) fetchEstimate(store.current);
 }
+
+const decimal = (value) => value.toFixed(2).replace("-", "−");
 
 function showAgreement() {
   const found = store.agreement;
@@ -45,10 +49,10 @@ function showAgreement() {
     replace(box, `${found.reviewers} reviewers. ${found.note || "No finding is judged by two of them yet."}`);
     return;
   }
-  const range = found.low === null ? "" : ` [${found.low.toFixed(2)}, ${found.high.toFixed(2)}]`;
+  const range = found.low === null ? "" : ` [${decimal(found.low)}, ${decimal(found.high)}]`;
   replace(box,
     `${found.reviewers} reviewers, ${found.findings} finding${found.findings === 1 ? "" : "s"} judged by two or more: `,
-    el("strong", { class: "tabular" }, `Fleiss κ ${found.kappa.toFixed(2)}${range}`),
+    el("strong", { class: "tabular" }, `Fleiss κ ${decimal(found.kappa)}${range}`),
     found.agreement === null ? "" : `, ${Math.round(100 * found.agreement)} % of pairs agree.`);
 }
 
@@ -80,6 +84,7 @@ const acts = {
   search: () => { acts.openList(); byId("search").focus(); },
   keys: () => keysDialog(savePrefs),
   openList: () => {
+    if (byId("open-list").offsetParent === null) return; // wide: the list is always there
     document.body.classList.add("list-open");
     byId("open-list").setAttribute("aria-expanded", "true");
   },
@@ -124,6 +129,7 @@ function wire() {
     byId("menu").setAttribute("aria-expanded", String(shown));
   });
   document.addEventListener("preferences", showPreferences);
+  document.addEventListener("reconnected", retryPictures);
   startKeys(acts);
 }
 

@@ -10,7 +10,7 @@ const MEANING = {
   background: "the surroundings", "concept absent": "it is not in the pictures", "not sure": "cannot tell",
 };
 const SURE = ["guess", "unsure", "fairly sure", "sure", "certain"];
-const PAUSE = 500;
+const PAUSE = 400;
 
 const drafts = new Map();
 let open = () => {};

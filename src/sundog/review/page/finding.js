@@ -1,7 +1,7 @@
 // One finding in focus: the claim, the gap, the figures, the parents of a combination, the images.
 
 import { byId, clear, el, joined, named, pictureURL, replace, say, sentence, textOf } from "./dom.js";
-import { gapPlot } from "./plot.js";
+import { gapPlot, points } from "./plot.js";
 import { buildStrips, updateStrips } from "./strips.js";
 import { myAnswer, nameOf, namesOf, store, veiled, wordsOf } from "./store.js";
 
@@ -123,7 +123,7 @@ function more(finding, hidden, info, verdict) {
   }
 }
 
-const signed = (gap) => (gap === null ? "–" : `${gap < 0 ? "−" : "+"}${Math.abs(100 * gap).toFixed(0)}`);
+const signed = (gap) => (gap === null ? "–" : points(gap));
 
 function parents(finding) {
   return el("section", {}, el("h3", {}, "Does every concept add something?"),

@@ -1,6 +1,7 @@
 // The list of findings: filters, order, and rows that are made only when they come near.
 
 import { add, byId, clear, el, joined, named, replace } from "./dom.js";
+import { points } from "./plot.js";
 import { SHORT, myAnswer, namesOf, store, veiled } from "./store.js";
 
 const CHUNK = 80;
@@ -38,7 +39,7 @@ export function startList(choose) {
   ]);
   choices(byId("by-kind"), [["*", "all kinds"], ["hidden", "one concept"], ["complex", "combination"], ["across", "across classes"]]);
   choices(byId("by-direction"), [["*", "both directions"], ["hurts", "▼ hurts"], ["helps", "▲ helps"], ["none", "undecided"]]);
-  choices(byId("by-significance"), [["*", "significant or not"], ["yes", "significant"], ["no", "not significant"]]);
+  choices(byId("by-significance"), [["*", "any result"], ["yes", "significant"], ["no", "not significant"]]);
   choices(byId("by-order"), Object.keys(ORDERS).map((name) => [name, `by ${name}`]));
   for (const id of ["by-class", "by-state", "by-kind", "by-direction", "by-significance", "by-order"]) {
     byId(id).addEventListener("change", () => refreshList({ top: true }));
@@ -146,7 +147,7 @@ function fillRow(id) {
   if (rows.get(id).key === key) return;
   rows.get(id).key = key;
   const gap = finding.effect.gap;
-  const size = gap === null ? "–" : `${gap < 0 ? "−" : "+"}${Math.abs(100 * gap).toFixed(0)}`;
+  const size = gap === null ? "–" : points(gap);
   const arrow = { hurts: "▼", helps: "▲", none: "" }[finding.direction];
   button.classList.toggle("judged", Boolean(answer.verdict));
   replace(

@@ -5,7 +5,12 @@ import { svg } from "./dom.js";
 const ROW = 30;
 const TOP = 12;
 
-const points = (value) => `${value < 0 ? "−" : value > 0 ? "+" : ""}${Math.abs(Math.round(100 * value))}`;
+/** Percentage points with a sign: +47, −3, 0.4 below one, 0. */
+export function points(value) {
+  const size = Math.abs(100 * value);
+  const text = size >= 0.05 && size < 0.95 ? size.toFixed(1) : size.toFixed(0);
+  return `${text === "0" ? "" : value < 0 ? "−" : "+"}${text}`;
+}
 
 /** Rows of {name, value, low, high, cls}; `floor` = smallest detectable gap or null; in pixels of `width`. */
 export function gapPlot({ rows, floor, width, label }) {

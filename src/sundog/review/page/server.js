@@ -177,6 +177,7 @@ function found() {
   trouble = null;
   showBanner();
   toast("Connected again; everything is saved.");
+  document.dispatchEvent(new Event("reconnected"));
 }
 
 export function showBanner() {

@@ -17,7 +17,7 @@ export function buildStrips(finding) {
       el("div", { class: "section-head" },
         el("h3", {}, "Random samples"),
         el("button", { type: "button", id: "overlay", class: "quiet", "aria-pressed": String(prefs.overlay), hidden: !hasOverlay(finding), title: "Show where the classifier looked (o)", on: { click: toggleOverlay } }, "Attribution ", el("kbd", {}, "o"))),
-      el("p", { class: "soft lead" }, "Is the tag right? Click an image (or focus it and press ", el("kbd", {}, "x"), `) where it is not: on the left, images said to show ${it}; on the right, images said not to.`),
+      el("p", { class: "soft lead" }, "Is the tag right? Click an image (or focus it and press ", el("kbd", {}, "x"), `) where it is not. Those under “Tagged” are said to show ${it}, those under “Not tagged” not to.`),
       el("div", { class: "pair" },
         strip(finding, "present", "Tagged", of("present"), "An image here is wrong if it does not show it."),
         strip(finding, "absent", "Not tagged", of("absent"), "An image here is wrong if it does show it.")),
@@ -121,6 +121,15 @@ function showEstimate(finding, answer, hidden) {
   if (answer.wrong.size && !answer.checked) parts.push(el("span", { class: "soft" }, " Provisional: images not marked count as right once you say that you checked all of them."));
   box.classList.toggle("waiting", waiting);
   replace(box, ...parts);
+}
+
+/** Ask again for pictures that could not be had while the server was away. */
+export function retryPictures() {
+  for (const picture of byId("finding").querySelectorAll(".missing img")) {
+    const { src } = picture;
+    picture.removeAttribute("src");
+    picture.src = src;
+  }
 }
 
 export function toggleTag(id, image) {
