@@ -11,6 +11,7 @@ from pydantic import Field
 
 from sundog.core.errors import RunFolderError
 from sundog.core.inspection.events import Event, Verdict
+from sundog.core.inspection.finding import Finding
 from sundog.core.inspection.query import Query
 from sundog.core.inspection.record import FileRecord, Record
 
@@ -95,6 +96,7 @@ def fold_events(
             hint="They were given on another inspection; open that one.",
         )
     undone = _undone(kept)
+    findings = {finding.id: finding for finding in query.findings}
     answers: dict[tuple[str, str], Answer] = {}
     names: dict[str, str] = {}
     merged: dict[str, str] = {}
@@ -107,7 +109,8 @@ def fold_events(
             merged[event.concept] = event.name
         elif event.finding is not None:
             key = (event.reviewer, event.finding)
-            answers[key] = _answered(answers.get(key) or _blank(query, *key), event)
+            before = answers.get(key) or _blank(findings.get(event.finding), *key)
+            answers[key] = _answered(before, event)
     return Feedback(
         query=wanted,
         answers=tuple(answers[key] for key in sorted(answers)),
@@ -143,8 +146,9 @@ def check_feedback(feedback: Feedback, query: Query, *, subject: str = "The feed
             hint="Data, model, tagger or parameters differ; review this query anew.",
         )
     seen: set[tuple[str, str]] = set()
+    findings = {finding.id: finding for finding in query.findings}
     for answer in feedback.answers:
-        finding = query.finding(answer.finding)
+        finding = findings.get(answer.finding)
         if finding is None:
             raise RunFolderError(
                 subject, expected="about findings of the query", got=f"finding {answer.finding!r}"
@@ -169,7 +173,7 @@ def blank_feedback(query: Query, *, reviewer: str = "") -> Feedback:
     """Return a feedback with one empty answer per finding, to be filled in by hand."""
     return Feedback(
         query=query.content_hash(),
-        answers=tuple(_blank(query, reviewer, finding.id) for finding in query.findings),
+        answers=tuple(_blank(finding, reviewer, finding.id) for finding in query.findings),
     )
 
 
@@ -220,8 +224,7 @@ def to_events(feedback: Feedback, *, reviewer: str) -> tuple[Event, ...]:
     return tuple(found)
 
 
-def _blank(query: Query, reviewer: str, finding_id: str) -> Answer:
-    finding = query.finding(finding_id)
+def _blank(finding: Finding | None, reviewer: str, finding_id: str) -> Answer:
     if finding is None:
         raise RunFolderError(
             "An event", expected="about a finding of the query", got=repr(finding_id)
