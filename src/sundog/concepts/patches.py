@@ -29,7 +29,7 @@ from sundog.data.content import Pixels
 from sundog.data.image_set import ImageSet
 from sundog.data.sampling import balanced_sample
 
-SAMPLE_BYTES = 128 * 2**20
+SAMPLE_BYTES = 256 * 2**20
 """Decoded images that are held while fitting."""
 LARGEST_SIDE = 512
 """Larger images are first averaged over squares of whole pixels."""
@@ -51,13 +51,13 @@ class PatchTagger(Tagger):
     name = "patches"
     fitted = False
 
-    def __init__(self, *, max_tags: int = 64, sample: int = 1024) -> None:
+    def __init__(self, *, max_tags: int = 64, sample: int = 2048) -> None:
         """Make an unfitted tagger.
 
         Args:
             max_tags: at most so many tags, since each is a test.
             sample: images that are learned from, as many of each class as can be; fewer if they
-                are so large that more than 128 MB would be held.
+                are so large that more than 256 MB would be held.
 
         Raises:
             InputError: a number below 1.
@@ -176,7 +176,7 @@ class PatchTagger(Tagger):
             for pixels, label in zip(rows.images, rows.labels, strict=True):
                 small = reduce(pixels)
                 held += small.nbytes
-                if held <= 2 * SAMPLE_BYTES or not images:
+                if held <= 1.5 * SAMPLE_BYTES or not images:
                     images.append(small)
                     groups.append(int(label))
         if not images:

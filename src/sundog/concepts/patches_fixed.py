@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Int64, UInt8
+from jaxtyping import Float32, Float64, Int64, UInt8
 from PIL import Image as Pillow
 from scipy import ndimage
 
@@ -22,13 +22,16 @@ WINDOW = 9
 """Side of the square over which the local mean is taken."""
 CLIP = 48.0
 """Residuals are cut at this, so that few images cannot make a pattern."""
-MIN_T = 6.0
+MIN_T = 4.5
 MIN_MEAN = 4.0
 MIN_PIXELS = 12
+MIN_IMAGES = 8
 MOST_PIXELS = 256
 LARGEST = 256
 """Longer side of the grid on which images are laid over each other."""
 _MARGIN = 4
+_SHOWN = 100
+"""The picture of a pattern is the clearest of so many images."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,8 +89,8 @@ def find_patterns(
     """Return the patterns of each class and of the whole set (-1), the clearest first.
 
     With m and s the mean and standard deviation of the residual over the n images of a group, a
-    pixel belongs to a pattern if ``|m| sqrt(n) / (s + 2) > 6`` and ``|m| > 4`` in a channel; pixels
-    at most 4 apart belong to the same one; a pattern has at least 12 pixels.
+    pixel belongs to a pattern if ``|m| sqrt(n) / (s + 2) > 4.5`` and ``|m| > 4`` in a channel;
+    pixels at most 4 apart belong to the same one; a pattern has at least 12 pixels.
 
     Args:
         images: of any size.
@@ -95,38 +98,68 @@ def find_patterns(
         grid: from :func:`choose_grid`.
     """
     found = []
-    for group in [-1, *(int(c) for c in np.unique(groups[groups >= 0]))]:
-        members = np.flatnonzero((groups == group) | (group == -1))
-        if len(members) < 8:
-            continue
-        total = np.zeros((*grid, 3))
-        squares = np.zeros((*grid, 3))
+    whole = _Moments(grid)
+    classes = [int(c) for c in np.unique(groups[groups >= 0])]
+    for group in [*classes, -1]:
+        members = np.flatnonzero(groups == group).tolist()
+        moments = _Moments(grid)
         for member in members:
-            values = residual(images[member], grid)
-            total += values
-            squares += values**2
-        mean = total / len(members)
-        spread = np.sqrt(np.maximum(squares / len(members) - mean**2, 0)) + 2
-        strength = np.abs(mean) / spread * np.sqrt(len(members))
+            moments.add(residual(images[member], grid))
+        whole.join(moments)
+        if group == -1:
+            moments, members = whole, list(range(len(images)))
+            if len(classes) == 1 and (groups >= 0).all():
+                break  # one class is the whole set
+        shown = [images[m] for m in members[:_SHOWN]]
+        for power, offsets in moments.clusters():
+            found.append((power, group, _pattern(offsets, moments.mean(), shown, grid)))
+    ordered = sorted(found, key=lambda item: (-item[0], item[1]))
+    return [(group, pattern) for _, group, pattern in ordered]
+
+
+class _Moments:
+    """Running sums of residuals."""
+
+    def __init__(self, grid: tuple[int, int]) -> None:
+        self.count = 0
+        self.total = np.zeros((*grid, 3))
+        self.squares = np.zeros((*grid, 3))
+
+    def add(self, values: Float32[np.ndarray, "height width 3"]) -> None:
+        self.count += 1
+        self.total += values
+        self.squares += values.astype(np.float64) ** 2
+
+    def join(self, other: _Moments) -> None:
+        self.count += other.count
+        self.total += other.total
+        self.squares += other.squares
+
+    def mean(self) -> Float64[np.ndarray, "height width 3"]:
+        return self.total / self.count
+
+    def clusters(self) -> list[tuple[float, Int64[np.ndarray, "pixels 2"]]]:
+        """Return the strength and the pixels of each pattern, its strongest pixels alone."""
+        if self.count < MIN_IMAGES:
+            return []
+        mean = self.mean()
+        spread = np.sqrt(np.maximum(self.squares / self.count - mean**2, 0)) + 2
+        strength = np.abs(mean) / spread * np.sqrt(self.count)
         hit = ((strength > MIN_T) & (np.abs(mean) > MIN_MEAN)).any(axis=2)
-        joined = ndimage.binary_dilation(hit, np.ones((5, 5), bool))
-        labels, count = ndimage.label(joined)
+        labels, count = ndimage.label(ndimage.binary_dilation(hit, np.ones((5, 5), bool)))
+        clusters = []
         for number in range(1, count + 1):
             offsets = np.argwhere(hit & (labels == number))
             if len(offsets) >= MIN_PIXELS:
                 power = strength[offsets[:, 0], offsets[:, 1]].max(axis=1)
                 order = np.argsort(-power, kind="stable")[:MOST_PIXELS]
-                chosen = [images[m] for m in members]
-                found.append(
-                    (float(power.sum()), group, _pattern(offsets[order], mean, chosen, grid))
-                )
-    ordered = sorted(found, key=lambda item: (-item[0], item[1]))
-    return [(group, pattern) for _, group, pattern in ordered]
+                clusters.append((float(power.sum()), offsets[order]))
+        return clusters
 
 
 def _pattern(
     offsets: Int64[np.ndarray, "pixels 2"],
-    mean: np.ndarray,
+    mean: Float64[np.ndarray, "height width 3"],
     images: Sequence[Pixels],
     grid: tuple[int, int],
 ) -> Pattern:

@@ -31,6 +31,10 @@ _CONTRAST = 32
 """Constellations are of one colour, or their pixels differ by so much; what lies between is the
 smooth shading that nature repeats close to black and white."""
 
+_CLIPPED = 20
+"""Where colours agree only roughly, constellations of nothing but black and white are left out:
+over- and underexposed photographs are full of them."""
+
 Keys = UInt64[np.ndarray, "..."]
 
 
@@ -71,6 +75,7 @@ class Seed:
         expected: the largest frequency among neighbouring colours.
         size: images of the group.
         holders: positions of the images of the group that hold it.
+        everywhere: images of all groups that hold it.
     """
 
     level: Level
@@ -81,6 +86,7 @@ class Seed:
     expected: float
     size: int
     holders: tuple[int, ...]
+    everywhere: int
 
 
 def shrink(pixels: Pixels, factor: int) -> Pixels:
@@ -122,8 +128,17 @@ def window_keys(pixels: Pixels, level: Level, family: str) -> tuple[Keys, Bool[n
         darkest = np.minimum(darkest, pixels[row : row + height, column : column + width])
         brightest = np.maximum(brightest, pixels[row : row + height, column : column + width])
     contrast = (brightest - darkest).max(axis=2) >= _CONTRAST
+    coloured = np.ones((height, width), bool)
+    if level.bin_width > 1:
+        middling = np.asarray(
+            (pixels < 255 - _CLIPPED).any(axis=2) & (pixels > _CLIPPED).any(axis=2)
+        )
+        coloured = np.zeros((height, width), bool)
+        for row, column in offsets:
+            coloured |= middling[row : row + height, column : column + width]
     mixed = (shape ^ (shape >> np.uint64(31))) * np.uint64(0x9E3779B97F4A7C15)
-    return keys, (shape == 0) | (contrast & ((mixed >> np.uint64(64 - _KEPT_BITS)) == 0))
+    rare = (mixed >> np.uint64(64 - _KEPT_BITS)) == 0
+    return keys, coloured & ((shape == 0) | (contrast & rare))
 
 
 def _factors(family: str) -> list[np.uint64]:
@@ -186,17 +201,12 @@ def find_seeds(
             )
             for i in np.flatnonzero(spikes):
                 key = found[frequent[i]]
-                holders = tuple(int(m) for m in members if _holds(held[m], key))
+                holders = np.flatnonzero([_holds(keys, key) for keys in held])
+                inside = tuple(h for h in holders.tolist() if group in (-1, int(groups[h])))
                 seeds.append(
                     Seed(
-                        level,
-                        family,
-                        int(key),
-                        group,
-                        len(holders),
-                        float(expected[i]),
-                        len(members),
-                        holders,
+                        *(level, family, int(key), group, len(inside), float(expected[i])),
+                        *(len(members), inside, len(holders)),
                     )
                 )
     return sorted(seeds, key=lambda s: (-s.count / s.size, s.family, s.group, s.key))

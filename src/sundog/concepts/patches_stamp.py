@@ -33,7 +33,8 @@ class Stamp:
     """A sparse template.
 
     Attributes:
-        level: scale and tolerance at which it is compared.
+        level: scale at which it was found.
+        tolerance: how far a pixel may be from its colour, in 0..255 units.
         offsets: ``int64[pixels, 2]``, (row, column) of each pixel, >= 0, the box beginning at 0;
             the first :data:`ANCHORS` are compared first.
         colours: ``uint8[pixels, 3]``.
@@ -43,6 +44,7 @@ class Stamp:
     """
 
     level: Level
+    tolerance: int
     offsets: Int64[np.ndarray, "pixels 2"]
     colours: UInt8[np.ndarray, "pixels 3"]
     area: int
@@ -69,7 +71,7 @@ class Stamp:
         ):
             name = colour.tobytes()
             if name not in found:
-                found[name] = near(pixels, colour, self.level.tolerance)
+                found[name] = near(pixels, colour, self.tolerance)
             votes += found[name][row : row + height, column : column + width]
         rows, columns = np.nonzero(2 * votes >= anchors)
         if not len(rows):
@@ -77,7 +79,7 @@ class Stamp:
         shares = np.zeros(len(rows))
         for (row, column), colour in zip(self.offsets, self.colours, strict=True):
             values = pixels[rows + row, columns + column]
-            shares += near(values, colour, self.level.tolerance)
+            shares += near(values, colour, self.tolerance)
         best = int(shares.argmax())
         return float(shares[best]) / len(self.offsets), (int(rows[best]), int(columns[best]))
 
@@ -161,7 +163,9 @@ def _stamp(level: Level, model: np.ndarray, weight: np.ndarray, aligned: np.ndar
     inside = (shown >= 0).all(axis=2)
     shown = shown[inside.any(axis=1)][:, inside.any(axis=0)]
     picture = shown.astype(np.uint8)
-    return Stamp(level, (offsets - corner).astype(np.int64), colours, area, picture)
+    return Stamp(
+        level, level.tolerance, (offsets - corner).astype(np.int64), colours, area, picture
+    )
 
 
 def spread(points: Int64[np.ndarray, "points 2"], count: int) -> Int64[np.ndarray, "chosen"]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-WIDTH = 0.3
+WIDTH = 0.2
 """Width of the valley that is looked for, of scores in [0, 1]."""
-_LOW, _HIGH, _STEPS = 0.3, 0.8, 101
+_LOW, _HIGH, _STEPS = 0.4, 0.85, 91
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class Valley:
 
     @property
     def clear(self) -> bool:
-        """Whether the valley is nearly empty: at most 15 % of what lies above it."""
-        return self.within <= 0.15 * self.above
+        """Whether the valley is nearly empty: at most 10 % of what lies above it."""
+        return self.within <= 0.1 * self.above
 
 
 def find_valley(scores: Float[np.ndarray, "images"]) -> Valley:
-    """Return the emptiest interval of width 0.3 with its middle in [0.3, 0.8].
+    """Return the emptiest interval of width 0.2 with its middle in [0.4, 0.85].
 
     Of equally empty intervals next to each other the middle one is taken, of several such runs the
     longest, then the lowest.
