@@ -157,6 +157,8 @@ def test_a_file_where_the_feedback_folder_should_be_is_a_clear_error(run):
     (run / "feedback").write_text("")
     with pytest.raises(RunFolderError, match="writable"):
         session.add([_verdict(session).model_dump(mode="json")])
+    with pytest.raises(RunFolderError, match="writable"):
+        session.require_writable()
 
 
 def test_lone_surrogates_and_odd_values_are_refused_not_written(run):

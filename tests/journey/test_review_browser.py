@@ -1,6 +1,7 @@
 """The review page in a real Chromium: keyboard, undo, blind, resume, hostile names, widths."""
 
 import json
+import random
 import re
 import runpy
 import shutil
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sundog.core.inspection.events import read_events
+from sundog.core.inspection.events import Event, read_events
 from sundog.core.inspection.feedback import fold_events
 from sundog.core.inspection.results import judge
 from sundog.review.serve import ReviewServer
@@ -482,3 +483,60 @@ def test_forced_settings_last(review):
     stored = json.loads(page.evaluate("localStorage.getItem('sundog review preferences')"))
     assert stored["singleKeys"] is False
     assert stored["reviewer"] == "Ada"
+
+
+def _random_events(rng, query, length):
+    """Return a reviewer's acts, with undos of anything before them, undos among it."""
+    made = []
+    wanted = query.content_hash()
+    for at in range(length):
+        finding = query.findings[rng.randrange(2)]
+        base = {"id": f"{at:032x}", "query": wanted, "time": "2026-01-01", "reviewer": "Ada"}
+        action = rng.choice(
+            ("verdict", "verdict", "tag wrong", "tag right", "tags checked", "undo")
+        )
+        if action == "undo" and not made:
+            continue
+        fields = {
+            "verdict": {
+                "finding": finding.id,
+                "verdict": rng.choice(("core", "background")),
+                "note": rng.choice(("", "x")),
+                **({"confidence": rng.randint(1, 5)} if rng.random() < 0.5 else {}),
+            },
+            "undo": {"undoes": rng.choice(made)["id"] if made else ""},
+            "tags checked": {"finding": finding.id},
+        }.get(action, {"finding": finding.id, "image": finding.evidence[rng.randrange(3)].image})
+        made.append({**base, "action": action, **fields})
+    return made
+
+
+def test_the_page_folds_events_as_the_records_do(review):
+    """What the page shows before the server answers is what the server will say."""
+    page = review.page()
+    query = Session.open(review.folder).query
+    rng = random.Random(7)  # noqa: S311
+    sequences = [_random_events(rng, query, rng.randrange(1, 25)) for _ in range(60)]
+    seen = page.evaluate(
+        """async (sequences) => {
+          const page = await import("/store.js");
+          const kept = page.store.events;
+          const found = sequences.map((events) => {
+            page.store.events = events;
+            page.changed();
+            return [...page.fold().answers].map(([id, a]) =>
+              [id, a.verdict, a.confidence, a.note, [...a.wrong].sort(), a.checked]).sort();
+          });
+          page.store.events = kept;
+          page.changed();
+          return found;
+        }""",
+        sequences,
+    )
+    for events, shown in zip(sequences, seen, strict=True):
+        said = fold_events(query, [Event.model_validate(event) for event in events]).answers
+        wanted = [
+            [a.finding, a.verdict, a.confidence, a.note, list(a.wrong_images), a.tags_checked]
+            for a in said
+        ]
+        assert shown == sorted(wanted, key=lambda row: row[0])

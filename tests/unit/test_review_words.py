@@ -130,6 +130,8 @@ def test_renamed_concepts_are_shown_and_names_are_pieces_of_their_own():
 def test_the_meaning_follows_the_evidence():
     assert "fails more often where" in _text(meaning(_finding(), 0.05))
     assert "lean on" in _text(meaning(_finding(direction="helps"), 0.05))
+    twin = _text(meaning(_finding(explained_by=("sea", "sky")), 0.05))
+    assert "another view of “sea” and “sky”" in twin
     chance = _text(meaning(_finding(p_adjusted=0.3, significant=False), 0.05))
     assert chance.startswith("This may be chance")
     assert "2,340 tests with probability 0.30" in chance

@@ -31,7 +31,8 @@ STRIPS = {
 
 def judge_in_terminal(session: Session, *, reviewer: str, blind: bool, everything: bool) -> None:
     """Ask for a verdict on each finding; every answer is saved at once, and EOF ends it."""
-    name = reviewer or (_ask("Your name: ") or "").strip()
+    session.require_writable()
+    name = (reviewer or _ask("Your name: ") or "")[:80].strip()
     if not name:
         raise RunFolderError("The reviewer's name", expected="given", got="none", hint="--reviewer")
     Terminal(session, name, blind=blind).judge(everything=everything)
@@ -205,7 +206,8 @@ class Terminal:
             if hidden
             else f"{'right' if card.correct else 'WRONG: ' + printable(card.predicted)}"
         )
-        sure = "" if hidden else f" {percent(card.confidence)}"
+        own = "" if card.correct else "own class"
+        sure = "" if hidden else f" {own} {percent(card.confidence)}".replace("  ", " ")
         path = printable(str(self._session.folder / card.thumbnail))
         return f"{label}  {path}  {said}{sure}".rstrip()
 

@@ -43,6 +43,7 @@ def review(
     from sundog.review.session import Session
 
     session = Session.open(run)
+    session.require_writable()
     before = review_progress(session)
     server = ReviewServer(session, host=host, port=port)
     say(session.query.title, bold=True)

@@ -72,11 +72,18 @@ def meaning(finding: Finding, alpha: float) -> Sentence:
         )
     if not finding.significant:
         return sentence("Hardly chance, but smaller than the gap that was asked for.")
-    if finding.direction == "hurts":
-        return sentence("The classifier fails more often where the concept is.")
-    if finding.direction == "helps":
-        return sentence("The classifier may lean on the concept: without it, it fails more often.")
-    return sentence("Which way it goes is undecided.")
+    says = {
+        "hurts": "The classifier fails more often where the concept is.",
+        "helps": "The classifier may lean on the concept: without it, it fails more often.",
+        "none": "Which way it goes is undecided.",
+    }[finding.direction]
+    if not finding.explained_by:
+        return sentence(says)
+    return sentence(
+        f"{says} Most likely another view of ",
+        quoted(finding.explained_by),
+        ": outside of those images the gap is no longer seen.",
+    )
 
 
 def question(finding: Finding, names: Sequence[str] | None = None) -> Sentence:

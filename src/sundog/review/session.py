@@ -90,6 +90,14 @@ class Session:
             if event.finding == finding_id or event.action == "undo"
         )
 
+    def require_writable(self) -> None:
+        """Make sure that verdicts can be saved, before anybody gives one.
+
+        Raises:
+            RunFolderError: the folder cannot be written.
+        """
+        append_events(self.folder, lambda _: ())
+
     def add(self, raw: Sequence[Any]) -> Added:
         """Append events, each checked against the query; one that is there already is not repeated.
 

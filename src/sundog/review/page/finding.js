@@ -27,6 +27,9 @@ export function showFinding(id) {
   shownId = id;
   headKey = "";
   if (!id) return;
+  for (const picture of main.querySelectorAll("img")) {
+    if (!picture.complete) picture.removeAttribute("src"); // no longer wanted: make way for the next
+  }
   const finding = store.findings.get(id);
   replace(main,
     el("article", { "aria-labelledby": "names" },

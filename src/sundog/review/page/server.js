@@ -8,6 +8,7 @@ const BATCH = 50;
 const BATCH_BYTES = 48_000;
 
 class Unreachable extends Error {}
+class Broken extends Unreachable {}
 class Locked extends Error {}
 class Refused extends Error {}
 
@@ -28,7 +29,7 @@ async function call(path, body) {
   const value = await answer.json().catch(() => ({}));
   if (answer.ok) return value;
   if (answer.status === 401) throw new Locked(value.error);
-  if (answer.status >= 500 || answer.status === 408) throw new Unreachable(value.error || "");
+  if (answer.status >= 500 || answer.status === 408) throw new Broken(value.error || `status ${answer.status}`);
   throw new Refused(value.error || `status ${answer.status}`);
 }
 
@@ -188,6 +189,7 @@ export function showBanner() {
   const waiting = store.pending.length;
   const what = isLocked(trouble)
     ? "This page is no longer signed in: the server was started again. Open the link it printed, in this browser."
+    : trouble instanceof Broken ? `The server could not save: ${trouble.message}`
     : "The connection to the server is lost. Go on if you like; start it again with the same command.";
   add(banner, [el("strong", {}, what), " "]);
   if (waiting) {

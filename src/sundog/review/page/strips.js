@@ -96,16 +96,16 @@ export function updateStrips(finding) {
 }
 
 function prediction(card) {
-  const sure = `${Math.round(100 * card.confidence)} %`;
+  const sure = `${Math.round(100 * card.confidence)}\u00a0%`;
   return card.correct
     ? [el("span", { class: "right" }, "✓ right"), el("span", { class: "soft" }, ` ${sure}`)]
-    : [el("span", { class: "wrong" }, "✗ ", named(card.predicted)), el("span", { class: "soft" }, ` ${sure}`)];
+    : [el("span", { class: "wrong" }, "✗ ", named(card.predicted)), el("span", { class: "soft own" }, named(card.class_name), ` ${sure}`)];
 }
 
 function label(node, card, wrong, hidden) {
   const strip = node.closest(".strip");
   const title = strip.querySelector("h4").firstChild.textContent;
-  const said = hidden ? "" : card.correct ? ", predicted rightly" : `, wrongly predicted as ${card.predicted}`;
+  const said = hidden ? "" : card.correct ? ", predicted rightly" : `, wrongly predicted as ${card.predicted}, its own class at ${Math.round(100 * card.confidence)} %`;
   const place = [...strip.querySelectorAll(".shot")].indexOf(node) + 1;
   return `${title}, image ${place}${said}${wrong ? "; its tag is marked wrong" : ""}`;
 }
