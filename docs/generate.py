@@ -6,20 +6,37 @@
 import argparse
 import inspect
 import io
+import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
 
 import sundog
 from sundog.audit.catalog import catalog
+from sundog.concepts.photometric_table import TAGS
+from sundog.concepts.registry import SORTERS, TAGGERS
+from sundog.core.inspection.events import Event
+from sundog.core.inspection.feedback import Feedback
+from sundog.core.inspection.query import Query
+from sundog.core.inspection.results import Results
 from sundog.explain.registry import METHODS
 from sundog.report.figures import figure_bytes
 
 DOCS = Path(__file__).parent
-COMMANDS = ("explain", "faithfulness", "plant", "train", "compare", "demo", "list")
+COMMANDS = (
+    *("explain", "faithfulness", "plant", "train", "compare"),
+    *("tags", "inspect", "review", "feedback", "results", "demo", "list"),
+)
+RECORDS = {
+    "query": (Query, "what was found and is put before a person: `query.json`"),
+    "event": (Event, "one thing that a reviewer did: a line of `feedback/events.jsonl`"),
+    "feedback": (Feedback, "what each reviewer says now: `feedback.json`, which may be edited"),
+    "results": (Results, "findings joined with verdicts: `results.json`"),
+}
 
 
 def methods_page() -> str:
@@ -55,6 +72,64 @@ def methods_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def concepts_page() -> str:
+    """Return the page of taggers and sorters."""
+    lines = ["# Taggers and sorters", ""]
+    for kind in ("taggers", "sorters"):
+        columns, rows = catalog(kind)
+        lines += [f"## {kind.capitalize()}", "", "| " + " | ".join(columns) + " |"]
+        lines += ["|" + "---|" * len(columns)]
+        lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in r) + " |" for r in rows]
+        table = TAGGERS if kind == "taggers" else SORTERS
+        for row in table.values():
+            build = row.build
+            lines += ["", f"### {row.name}", "", f"::: {build.__module__}.{build.__qualname__}"]
+        lines += [""]
+    lines += ["## Photometric tags", "", "| tag | score |", "|---|---|"]
+    lines += [
+        f"| {tag.name} | {tag.formula.replace('|', chr(92) + '|')} |" for tag in TAGS.values()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def files_page() -> str:
+    """Return the page of the file formats of an inspection."""
+    lines = [
+        "# Files of an inspection",
+        "",
+        "```text",
+        "run/",
+        "├── manifest.json          what was run, with hashes of data and model",
+        "├── query.json             findings and their evidence",
+        "├── images/                thumbnails, overlays, pictures of learned tags",
+        "├── feedback/events.jsonl  verdicts, one event per line, only ever appended",
+        "├── feedback.json          the same, folded: what each reviewer says now",
+        "├── results.json           findings joined with verdicts",
+        "├── tables/                predictions.parquet, concepts.parquet (all that was looked at)",
+        "├── cells/                 finished work of an interrupted run, tag scores",
+        "└── index.html             the report",
+        "```",
+        "",
+        "A `.sundog` file is a zip archive of all this without `cells/`; `sundog review` and "
+        "`sundog results` open either. Files hold their `format` and `version`; feedback holds the "
+        "hash of the query that it answers, and is refused for another one.",
+        "",
+    ]
+    for name, (record, text) in RECORDS.items():
+        lines += [
+            f"## {name}",
+            "",
+            f"{text[0].upper()}{text[1:]}. [JSON schema]({name}.schema.json).",
+        ]
+        lines += ["", f"::: {record.__module__}.{record.__qualname__}", ""]
+    return "\n".join(lines)
+
+
+def schema(name: str) -> str:
+    """Return the JSON schema of one record."""
+    return json.dumps(RECORDS[name][0].model_json_schema(), indent=2, sort_keys=True) + "\n"
+
+
 def cli_page() -> str:
     """Return the page of the command line: what --help prints."""
     plain = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"}
@@ -86,6 +161,9 @@ PAGES = {
     "reference/methods.md": methods_page,
     "reference/cli.md": cli_page,
     "reference/api.md": api_page,
+    "reference/concepts.md": concepts_page,
+    "reference/files.md": files_page,
+    **{f"reference/{name}.schema.json": partial(schema, name) for name in RECORDS},
 }
 
 

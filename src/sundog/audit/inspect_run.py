@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from sundog.audit.observed import Observed, choose_classes, observe
 from sundog.audit.query_files import keep_for_review, with_evidence, write_query
 from sundog.audit.rankings import Concepts, rank_images
@@ -15,7 +13,7 @@ from sundog.audit.results_run import write_results
 from sundog.audit.search_settings import SearchSettings
 from sundog.audit.searches import Rankings, Searched, search_biases
 from sundog.audit.subject import Subject
-from sundog.audit.taggers import DEFAULT_TAGGERS, make_sorter, make_taggers
+from sundog.audit.taggers import DEFAULT_TAGGERS, make_sorter, make_taggers, sorter_notes
 from sundog.audit.vocabulary import ClassTags, class_tags, shared_tags
 from sundog.concepts.sorter import Sorter
 from sundog.concepts.tag_images import tag_images
@@ -259,9 +257,7 @@ def look(
             min_support=min(settings.min_support, settings.min_pop),
         )
         across = shared_tags(scores, observed, classes, min_support=settings.min_pop)
-        unknown = int(np.isnan(scores.scores).any(axis=1).sum())
-        if unknown:
-            notes.append(f"{unknown} images have a tag that is not known; it counts as absent.")
+        notes += _unknown(scores)
     rankings = None
     if sorter is not None:
         ranked = rank_images(
@@ -276,7 +272,7 @@ def look(
         )
         rankings = ranked.scores
         names.append(sorter.name)
-        notes += ranked.notes
+        notes += [*ranked.notes, *sorter_notes(sorter, subject)]
         fingerprints["ranking"] = ranked.identity
     return Looked(
         classes=classes,
@@ -289,6 +285,19 @@ def look(
         names=tuple(dict.fromkeys(names)),
         fingerprints=fingerprints,
     )
+
+
+def _unknown(scores: TagScores) -> list[str]:
+    """Return a note on tags that are not known for some images."""
+    some = [
+        f"{name} ({int(count)})"
+        for name, count in zip(scores.names, scores.unknown, strict=True)
+        if count
+    ]
+    if not some:
+        return []
+    listed = ", ".join(some[:5]) + (f" and {len(some) - 5} more" if some[5:] else "")
+    return [f"Tags that are not known for every image count as absent there: {listed}."]
 
 
 def _criteria(settings: SearchSettings) -> SearchSettings:

@@ -68,6 +68,8 @@ def rank_images(
         UnknownNameError: concepts of an unknown class.
     """
     given = _given(sorter, concepts, observed, classes)
+    if cache is not None:
+        sorter.use_cache(cache)
     found = embed_images(
         subject.image_set,
         sorter,
@@ -86,7 +88,9 @@ def rank_images(
         }
     return Ranked(
         scores=scores,
-        identity=identity_hash({"sorter": sorter.identity(), "concepts": asked}),
+        identity=identity_hash(
+            {"sorter": sorter.score_identity(), "concepts": {k: list(v) for k, v in asked.items()}}
+        ),
         notes=(*sorter.notes, *found.notes),
     )
 
@@ -177,7 +181,7 @@ def _given(
 ) -> dict[str, list[str]] | None:
     """Return class -> concepts, or None if the sorter is to propose them."""
     if concepts is None:
-        if hasattr(sorter, "propose"):
+        if type(sorter).propose is not Sorter.propose:
             return None
         raise InputError(
             f"Sorter {sorter.name!r}",
@@ -196,7 +200,7 @@ def _given(
 
 
 def _proposed(
-    sorter: Any,
+    sorter: Sorter,
     embeddings: Float[np.ndarray, "images features"],
     observed: Observed,
     classes: Sequence[str],
@@ -205,5 +209,5 @@ def _proposed(
     labels = np.full(len(embeddings), -1, dtype=np.int64)
     for index, name in enumerate(classes):
         labels[observed.positions(name)] = index
-    found: Mapping[str, Sequence[str]] = sorter.propose(embeddings, labels, list(classes))
+    found = sorter.propose(embeddings.astype(np.float32), labels, list(classes))
     return {name: list(texts) for name, texts in found.items()}

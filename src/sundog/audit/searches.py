@@ -180,7 +180,13 @@ def _combinations(
         found.count(row.name, row.tested)
         if row.reason:
             found.reasons[row.name] = row.reason
-    several = [one for one in search.slices if len(one.concepts) > 1]
+    several = [one for one in search.slices if len(one.concepts) > 1 and not one.explained_by]
+    other = sum(len(one.concepts) > 1 for one in search.slices) - len(several)
+    if other:
+        found.notes.append(
+            f"{other} combinations are not listed: outside of the images of a stronger finding "
+            "their gaps are no longer seen."
+        )
     again = halves_of_slices(classes, tags, several, settings, families, progress=progress)
     for effect in several:
         name = str(effect.class_name)

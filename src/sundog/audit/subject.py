@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ class Subject:
         size: (height, width) the images are brought to.
         resize: pad, crop or stretch.
         batch_size: images per batch.
+        root: folder that the sources of the images are relative to, if they are files.
     """
 
     image_set: ImageSet
@@ -48,6 +49,7 @@ class Subject:
     size: tuple[int, int]
     resize: Resize
     batch_size: int
+    root: Path | None = None
 
     def batches(self) -> Iterator[Batch]:
         """Stream the images, with labels as the classifier numbers them, on its device."""
@@ -242,7 +244,16 @@ def open_subject(
         whole = get_model(model, checkpoint, **arguments)
         classes = _shared_classes(image_set, whole)
     classifier = get_model(model, checkpoint, classes, **arguments)
-    return make_subject(image_set, classifier, size=size, resize=resize, batch_size=batch_size)
+    subject = make_subject(image_set, classifier, size=size, resize=resize, batch_size=batch_size)
+    return replace(subject, root=_root(source))
+
+
+def _root(source: str | Path) -> Path | None:
+    """Return the folder of a folder or manifest, None for other sources."""
+    place = Path(source)
+    if place.is_dir():
+        return place
+    return place.parent if place.is_file() else None
 
 
 def _check_resize(model: str | Path, resize: Resize) -> None:

@@ -7,14 +7,16 @@ from typing import Any
 
 from sundog.audit.requests import parse_parameter
 from sundog.audit.subject import Subject
+from sundog.concepts.independence import shared_weights
 from sundog.concepts.registry import SORTERS, TAGGERS, get_sorter, get_tagger
 from sundog.concepts.sorter import Sorter
 from sundog.concepts.tagger import Tagger
 from sundog.core.errors import InputError, MissingExtraError, UnknownNameError
-from sundog.models.fingerprint import model_fingerprint
 
 DEFAULT_TAGGERS = "photometric,patches,metadata,imagenet"
 """What a plain install with the offline extra can do without a download."""
+SHARED = 0.5
+"""Share of equal weights from which a sorter's network counts as the audited one."""
 
 
 def make_taggers(
@@ -25,8 +27,8 @@ def make_taggers(
     Args:
         asked: names with parameters, separated by commas, or a list of such or of taggers.
             ``clusters`` looks at the features of the subject's classifier. A tagger of the default
-            list whose extra is not installed is left out with a note; one that was named is an
-            error.
+            list whose extra is not installed, or whose network is the audited one, is left out with
+            a note; one that was named is an error.
         subject: whose classifier is audited; None: tags without a classifier.
 
     Raises:
@@ -48,20 +50,13 @@ def make_taggers(
         if name not in TAGGERS:
             raise UnknownNameError("tagger", name, TAGGERS)
         try:
-            tagger = get_tagger(name, **_with_subject(name, given, subject))
-        except MissingExtraError as error:
+            made.append(get_tagger(name, **_with_subject(name, given, subject)))
+        except (MissingExtraError, InputError) as error:
             if not optional:
                 raise
             notes.append(f"Tagger {name!r} was left out: {error.message}")
-            continue
-        made.append(tagger)
-    own = None if subject is None else model_fingerprint(subject.classifier)
-    for tagger in made:
-        if own is not None and getattr(tagger, "fingerprint", None) == own:
-            notes.append(
-                f"Tagger {tagger.name!r} is the audited classifier itself: its tags carry the same "
-                "errors, and their gaps mean little. Choose another."
-            )
+    if not made:
+        raise InputError("--taggers", expected="at least one that works here", got="; ".join(notes))
     return made, notes
 
 
@@ -79,8 +74,26 @@ def make_sorter(asked: str | Sorter | None, subject: Subject) -> Sorter | None:
     return get_sorter(name, **_with_subject(name, given, subject))
 
 
+def sorter_notes(sorter: Sorter | None, subject: Subject) -> list[str]:
+    """Return what a reader must know of a sorter that uses the audited network's own weights."""
+    own = getattr(sorter, "classifier", None)
+    if sorter is None or own is None or sorter.name == "features":
+        return []
+    share = shared_weights(own, subject.classifier)
+    if share < SHARED:
+        return []
+    return [
+        f"Sorter {sorter.name!r} ranks by a network with {share:.0%} of the weights of the "
+        "classifier under test: images that are hard for it look like less of everything."
+    ]
+
+
 def _with_subject(name: str, given: Mapping[str, Any], subject: Subject | None) -> dict[str, Any]:
-    """Add the classifier and its preparation for what looks at the classifier's own features."""
+    """Add what a tagger needs of the subject: its classifier, or the folder of its images."""
+    if name == "imagenet" and subject is not None:
+        return {"audited": subject.classifier, **given}
+    if name == "metadata" and subject is not None and subject.root is not None:
+        return {"root": subject.root, **given}
     if name not in ("clusters", "features"):
         return dict(given)
     if subject is None:

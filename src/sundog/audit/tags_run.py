@@ -114,7 +114,7 @@ def tag_image_set(
                 "tagger": scores.tagger,
                 "identity": scores.identity,
                 "tags": [
-                    {"name": n, "threshold": float(t)}
+                    {"name": n, "threshold": float(t) if np.isfinite(t) else None}
                     for n, t in zip(scores.names, scores.thresholds, strict=True)
                 ],
                 "notes": notes,

@@ -201,8 +201,7 @@ def _one(query: Query, judged: Judged, folder: Path, *, display_k: int, number: 
     return Section(
         title=f"{number}. {finding.class_name or 'All classes'}: {names}",
         text=[
-            claim(finding, judged.names)
-            + f" So {consequence(finding)}. {_evidence(finding, query)}",
+            f"{claim(finding, judged.names)} {consequence(finding)} {_evidence(finding, query)}",
             *_more(judged),
         ],
         pictures=pictures if strips else [],

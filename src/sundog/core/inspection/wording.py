@@ -40,11 +40,12 @@ def points(effect: Effect) -> str:
 
 
 def consequence(finding: Finding) -> str:
-    """Return what the direction means for a user of the classifier."""
+    """Return what the direction means for a user of the classifier, as a sentence."""
+    worse = "fails more often" if finding.effect.metric == "accuracy" else "is less sure"
     return {
-        "hurts": "the classifier fails more often where the concept is",
-        "helps": "the classifier leans on the concept: it fails more often where it is missing",
-        "none": "no direction could be decided",
+        "hurts": f"The classifier {worse} where the concept is.",
+        "helps": f"The classifier {worse} where the concept is missing: it may lean on it.",
+        "none": "No direction could be decided.",
     }[finding.direction]
 
 
