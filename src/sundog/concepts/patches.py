@@ -19,7 +19,7 @@ from sundog.concepts.patches_fixed import Pattern, residual
 from sundog.concepts.patches_learn import Patch, learn_patches
 from sundog.concepts.patches_names import name_patch, preview
 from sundog.concepts.patches_seeds import shrink
-from sundog.concepts.patches_stamp import Stamp
+from sundog.concepts.patches_stamp import Stamp, as_planes
 from sundog.concepts.score_images import decoded_rows
 from sundog.concepts.tag_scores import Scores
 from sundog.concepts.tagger import Rows, Tagger
@@ -142,7 +142,7 @@ class PatchTagger(Tagger):
                 else:
                     factor = kind.level.shrink
                     if factor not in views:
-                        views[factor] = shrink(reduced, factor)
+                        views[factor] = as_planes(shrink(reduced, factor))
                     row[column] = kind.match(views[factor])[0]
         return scores
 
@@ -190,4 +190,4 @@ class PatchTagger(Tagger):
 
 def reduce(pixels: Pixels) -> Pixels:
     """Return an image of at most 512 pixels, averaged over squares of whole pixels."""
-    return shrink(pixels, -(-max(pixels.shape[:2]) // LARGEST_SIDE))
+    return as_planes(shrink(pixels, -(-max(pixels.shape[:2]) // LARGEST_SIDE)))

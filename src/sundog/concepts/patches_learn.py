@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float64, Int64
 
 from sundog.concepts.patches_fixed import Pattern, choose_grid, find_patterns, residual
 from sundog.concepts.patches_seeds import LEVELS, Seed, find_seeds, shrink
-from sundog.concepts.patches_stamp import Stamp, grow
+from sundog.concepts.patches_stamp import Stamp, as_planes, grow
 from sundog.concepts.patches_valley import find_valley
 from sundog.data.content import Pixels
 
@@ -65,7 +65,7 @@ def learn_patches(
     """Return the patches of a sample of images, exact stamps first.
 
     Args:
-        images: a sample, each at its own size.
+        images: a sample, each at its own size, best laid out by ``as_planes``.
         groups: class of each, -1 = none; a stamp of one class is found there.
         max_patches: at most so many.
         watch: passes on what is being worked on, for a progress bar.
@@ -75,7 +75,7 @@ def learn_patches(
     shrunk: dict[int, Sequence[Pixels]] = {1: images}
     for level in LEVELS:
         if level.shrink not in shrunk:
-            shrunk[level.shrink] = [shrink(pixels, level.shrink) for pixels in images]
+            shrunk[level.shrink] = [as_planes(shrink(p, level.shrink)) for p in images]
         views = shrunk[level.shrink]
         grown = 0
         for seed in watch(find_seeds(views, groups, level, min_count=MIN_IMAGES)):

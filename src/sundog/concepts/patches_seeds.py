@@ -31,6 +31,8 @@ _CONTRAST = 32
 """Constellations are of one colour, or their pixels differ by so much; what lies between is the
 smooth shading that nature repeats close to black and white."""
 
+MOST_SEEDS = 64
+"""Seeds per family and class: one is enough to find a stamp, and duplicates have thousands."""
 _CLIPPED = 20
 """Where colours agree only roughly, constellations of nothing but black and white are left out:
 over- and underexposed photographs are full of them."""
@@ -199,7 +201,9 @@ def find_seeds(
             spikes = (d >= min_lift * (expected + 1)) & (
                 d - expected >= min_excess * np.sqrt(expected + 1)
             )
-            for i in np.flatnonzero(spikes):
+            chosen = np.flatnonzero(spikes)
+            chosen = chosen[np.lexsort((found[frequent[chosen]], -d[chosen]))][:MOST_SEEDS]
+            for i in chosen:
                 key = found[frequent[i]]
                 holders = np.flatnonzero([_holds(keys, key) for keys in held])
                 inside = tuple(h for h in holders.tolist() if group in (-1, int(groups[h])))
