@@ -44,8 +44,9 @@ export function sentence(pieces) {
 
 export const textOf = (pieces) => (pieces || []).map(([, text]) => text).join("");
 
-/** Put texts between nodes: join([a, b], " + "). */
-export const joined = (nodes, between) => nodes.flatMap((node, index) => (index ? [between, node] : [node]));
+/** Put texts or copies of a node between nodes: joined([a, b], " + "). */
+export const joined = (nodes, between) => nodes.flatMap((node, index) =>
+  (index ? [typeof between === "string" ? between : between.cloneNode(true), node] : [node]));
 
 export const replace = (node, ...children) => add(clear(node), children);
 
