@@ -340,6 +340,12 @@ def test_hostile_names_are_text(review):
     assert page.locator("bdi img, bdi script").count() == 0
 
 
+def test_every_concept_of_a_combination_is_set_apart(review):
+    page = review.page()
+    page.fill("#search", "rain")
+    expect(page.locator(".row-names")).to_have_text(re.compile(r"lorry .+ \+ night \+ rain$"))
+
+
 def test_rename_and_merge(review):
     page = review.page()
     _press(page, "e")
