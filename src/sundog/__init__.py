@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sundog.concepts.tagger import Tagger as Tagger
     from sundog.core.errors import SundogError as SundogError
     from sundog.data.arrays import from_arrays as from_arrays
+    from sundog.data.get_dataset import get_dataset as get_dataset
     from sundog.data.huggingface import from_hf_dataset as from_hf_dataset
     from sundog.data.image_set import ImageSet as ImageSet
     from sundog.data.load import load_image_set as load_image_set
@@ -80,6 +81,7 @@ _HOMES = {
     "SearchSettings": "audit.search_settings",
     "Tagger": "concepts.tagger",
     "find_slices": "bias.complex",
+    "get_dataset": "data.get_dataset",
     "get_sorter": "concepts.registry",
     "get_tagger": "concepts.registry",
     "inspect_images": "audit.inspect_run",
