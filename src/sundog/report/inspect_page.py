@@ -191,20 +191,22 @@ def _one(query: Query, judged: Judged, folder: Path, *, display_k: int, number: 
     ]
     strips = [strip for strip in strips if strip.shots]
     names = " + ".join(judged.names)
-    pictures = [
-        Picture(
-            source=strips_figure(strips, columns=max(1, min(display_k, 12))),
-            caption="✓ right, ✗ wrong; below each picture the predicted class.",
-            alt=f"Images of {finding.class_name or 'all classes'} with and without {names}.",
+    pictures = []
+    if strips:
+        pictures.append(
+            Picture(
+                source=strips_figure(strips, columns=max(1, min(display_k, 12))),
+                caption="✓ right, ✗ wrong; below each picture the predicted class.",
+                alt=f"Images of {finding.class_name or 'all classes'} with and without {names}.",
+            )
         )
-    ]
     return Section(
         title=f"{number}. {finding.class_name or 'All classes'}: {names}",
         text=[
             f"{claim(finding, judged.names)} {consequence(finding)} {_evidence(finding, query)}",
             *_more(judged),
         ],
-        pictures=pictures if strips else [],
+        pictures=pictures,
         notes=[note for note in (finding.note, *judged.notes) if note],
     )
 
