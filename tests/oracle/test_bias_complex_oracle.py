@@ -205,7 +205,6 @@ def test_rank_is_adjusted_p_then_lower_bound_never_the_raw_gap():
 def test_one_sided_p_is_scipys(lower):
     rng = np.random.default_rng(8)
     outcome = rng.random(80) < 0.6
-    values = rng.normal(size=80)
     group, other = np.arange(80) < 25, np.arange(80) >= 40
     side = "less" if lower else "greater"
     cells = [
@@ -214,8 +213,43 @@ def test_one_sided_p_is_scipys(lower):
     ]
     want = stats.fisher_exact(cells, alternative=side).pvalue
     assert one_sided_p(outcome, group, other, lower) == pytest.approx(want, rel=1e-9)
-    welch = stats.ttest_ind(values[group], values[other], equal_var=False, alternative=side).pvalue
-    assert one_sided_p(values, group, other, lower) == pytest.approx(welch, rel=1e-9)
+
+
+@pytest.mark.parametrize("lower", [True, False])
+def test_one_sided_p_of_confidence_is_that_of_all_permutations(lower):
+    rng = np.random.default_rng(8)
+    values = rng.beta(5, 1, 80)
+    group, other = np.arange(80) < 25, np.arange(80) >= 40
+    mean = "less" if lower else "greater"
+    want = stats.permutation_test(
+        (values[group], values[other]),
+        lambda a, b, axis: a.mean(axis=axis) - b.mean(axis=axis),
+        vectorized=True,
+        n_resamples=20_000,
+        alternative=mean,
+        rng=np.random.default_rng(1),
+    ).pvalue
+    assert one_sided_p(values, group, other, lower) == pytest.approx(want, abs=0.015)
+
+
+def test_one_sided_p_of_few_sure_images_is_not_bold():
+    """Ten images that all happen to be right: Welch's t called half of such groups better."""
+    bold = {True: 0, False: 0}
+    for run in range(300):
+        rng = np.random.default_rng([run, 6])
+        right = rng.random(200) < 0.93
+        values = np.where(right, 1 - 1e-4 * rng.random(200), 0.3 * rng.random(200))
+        group = np.zeros(200, bool)
+        group[rng.choice(200, 10, replace=False)] = True
+        for lower in bold:
+            p = one_sided_p(values, group, ~group, lower)
+            assert 0 < p <= 1
+            bold[lower] += p <= 0.01
+    assert max(bold.values()) <= 0.01 * 300 + 3 * np.sqrt(0.01 * 300)
+    sure = np.where(np.arange(50) < 10, 1.0, 0.0)
+    p = one_sided_p(sure, np.arange(50) < 10, np.arange(50) >= 10, False)
+    assert 0 < p < 1e-6
+    assert one_sided_p(np.full(50, 0.5), np.arange(50) < 10, np.arange(50) >= 10, False) == 1.0
 
 
 def test_lattice_knows_every_row_and_parent():

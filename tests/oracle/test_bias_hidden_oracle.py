@@ -62,7 +62,7 @@ def test_accuracy_is_fisher_with_newcombes_interval():
         assert (effect.mean_present, effect.mean_absent) == pytest.approx((a / n_a, b / n_b))
         assert effect.direction == ("hurts" if a / n_a < b / n_b else "helps")
         assert effect.smallest_detectable == smallest_detectable_gap(
-            n_a, n_b, images.correct.mean(), alpha=0.05 / 6
+            n_a, n_b, images.correct.mean(), alpha=0.05 / 6, direction="both"
         )
 
 

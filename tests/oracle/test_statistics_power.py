@@ -71,13 +71,17 @@ def test_the_smallest_gap_has_the_power_and_a_smaller_one_has_not(direction, n_a
     assert at >= 0.8 - 1e-9
     assert below < 0.8
     either = smallest_detectable_gap(n_a, n_b, rate, alpha=0.01)
-    assert either <= gap
+    both = smallest_detectable_gap(n_a, n_b, rate, alpha=0.01, direction="both")
+    other = "rise" if direction == "drop" else "drop"
+    ways = (gap, smallest_detectable_gap(n_a, n_b, rate, alpha=0.01, direction=other))
+    assert (either, both) == (min(ways), max(ways))
 
 
 def test_a_perfect_class_can_only_drop_and_five_images_show_nothing():
     assert math.isnan(smallest_detectable_gap(50, 500, 1.0, direction="rise"))
     drop = smallest_detectable_gap(50, 500, 1.0, direction="drop")
     assert drop == smallest_detectable_gap(50, 500, 1.0)
+    assert drop == smallest_detectable_gap(50, 500, 1.0, direction="both")
     assert 0.02 < drop < 0.12
     # A rise from 0.8 to 1 happens to 5 of 5 images by chance too often ever to be found.
     assert math.isnan(smallest_detectable_gap(5, 500, 0.8, direction="rise"))

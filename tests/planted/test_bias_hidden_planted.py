@@ -82,8 +82,8 @@ def test_the_detectable_gap_is_detected_with_its_power():
     gap = effect.smallest_detectable
     rate = float(images.correct.mean())
     for _ in range(runs):
-        # The smaller of a drop and a rise is named; at 80 % accuracy a rise has less room.
-        right = rng.random(n) < np.where(inside, min(1, rate + gap), rate)
+        # The larger of a drop and a rise is named; at 80 % accuracy a drop is harder to see.
+        right = rng.random(n) < np.where(inside, rate - gap, rate)
         world = ClassImages("a", images.ids, right, images.confidence)
         (one,) = hidden.test_concepts([world], {"a": inside[:, None]}, ["x"], permutations=99)
         hits += one.p <= 0.05

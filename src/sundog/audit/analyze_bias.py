@@ -191,6 +191,7 @@ class AnalyzeBias:
                 looked.tags,
                 settings,
                 rankings=looked.rankings,
+                circular=looked.circular,
                 progress=self.progress,
             )
             listed = keep_for_review(searched.findings, top_concepts, fill=True)

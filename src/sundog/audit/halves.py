@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import cast
 
@@ -12,11 +11,17 @@ from jaxtyping import Bool, Float
 from sundog.audit.finding_records import replication_record
 from sundog.audit.search_settings import SearchSettings
 from sundog.audit.vocabulary import ClassTags
-from sundog.bias.class_images import ClassImages, Metric
+from sundog.bias.class_images import ClassImages
 from sundog.bias.complex import find_slices
-from sundog.bias.complex_contrast import gap_between, one_sided_p
 from sundog.bias.hidden import ConceptEffect
-from sundog.bias.hidden_replication import replicate_concepts, replicate_rankings
+from sundog.bias.hidden_adjust import corrected_level
+from sundog.bias.hidden_effect import upper_half
+from sundog.bias.hidden_replication import (
+    half_look,
+    half_p_value,
+    replicate_concepts,
+    replicate_rankings,
+)
 from sundog.bias.replication import (
     Direction,
     HalfLook,
@@ -30,11 +35,11 @@ from sundog.bias.replication import (
 )
 from sundog.bias.slice_effects import SliceEffect
 from sundog.core.inspection.finding import Replication
-from sundog.core.statistics import Estimate
-from sundog.core.statistics.power import smallest_detectable_gap, smallest_detectable_mean_gap
 
 Key = tuple[str, tuple[str, ...]]
-_Inside = Callable[[Key], Bool[np.ndarray, "images"]]
+Mask = Bool[np.ndarray, "images"]
+_Sides = Callable[[Key, Mask], tuple[Mask, Mask]]
+"""Finding and half -> which images of the class count, and which of these have the concept(s)."""
 Scores = Mapping[str, Mapping[str, Float[np.ndarray, "images"]]]
 
 
@@ -62,10 +67,11 @@ def halves_of_concepts(
         seed=settings.seed,
     )
 
-    def inside(key: Key) -> Bool[np.ndarray, "images"]:
-        return tags[key[0]].present[:, tags[key[0]].names.index(key[1][0])]
+    def sides(key: Key, half: Mask) -> tuple[Mask, Mask]:
+        table = tags[key[0]]
+        return half, table.present[half, table.names.index(key[1][0])]
 
-    return _records(halves, classes, settings, inside)
+    return _records(halves, classes, settings, sides)
 
 
 def halves_of_rankings(
@@ -92,11 +98,12 @@ def halves_of_rankings(
         seed=settings.seed,
     )
 
-    def inside(key: Key) -> Bool[np.ndarray, "images"]:
+    def sides(key: Key, half: Mask) -> tuple[Mask, Mask]:
         values = np.asarray(scores[key[0]][key[1][0]], dtype=np.float64)
-        return values > np.nanmedian(values)
+        counted = half & ~np.isnan(values)
+        return counted, upper_half(values[counted])
 
-    return _records(halves, classes, settings, inside)
+    return _records(halves, classes, settings, sides)
 
 
 def halves_of_slices(
@@ -114,7 +121,7 @@ def halves_of_slices(
     table = {one.name: one for one in classes}
     alpha = settings.alpha / families
 
-    def inside(key: Key) -> Bool[np.ndarray, "images"]:
+    def inside(key: Key) -> Mask:
         name, concepts = key
         places = [tags[name].names.index(concept) for concept in concepts]
         return np.asarray(tags[name].present[:, places].all(axis=1))
@@ -141,22 +148,21 @@ def halves_of_slices(
             found={
                 (str(e.class_name), e.concepts): (e.direction, e.gap.value) for e in found.slices
             },
-            level=alpha / max(found.tested, 1),
+            level=corrected_level(alpha, tests=found.tested, adjustment=settings.adjustment),
         )
 
-    def look(key: Hashable, direction: Direction, rows: Rows, level: float) -> HalfLook:
+    def half(key: Hashable, rows: Rows) -> tuple[ClassImages, Mask]:
         asked = cast(Key, key)
         part = rows[asked[0]]
-        return _look(
-            table[asked[0]].rows(part), inside(asked)[part], direction, level, settings.metric
+        return table[asked[0]].rows(part), inside(asked)[part]
+
+    def look(key: Hashable, direction: Direction, rows: Rows, level: float) -> HalfLook:
+        return half_look(
+            *half(key, rows), direction, metric=settings.metric, min_support=2, alpha=level
         )
 
     def p_value(key: Hashable, direction: Direction, rows: Rows) -> float:
-        asked = cast(Key, key)
-        part = rows[asked[0]]
-        having = inside(asked)[part]
-        outcome = table[asked[0]].outcome(settings.metric)[part]
-        return one_sided_p(outcome, having, ~having, lower=direction == "hurts")
+        return half_p_value(*half(key, rows), direction, metric=settings.metric, seed=settings.seed)
 
     full: dict[Hashable, tuple[Direction, float]] = {
         (str(e.class_name), e.concepts): (e.direction, e.gap.value) for e in effects
@@ -170,11 +176,15 @@ def halves_of_slices(
         alpha=alpha,
         seed=settings.seed,
     )
-    return _records(halves, classes, settings, inside)
+
+    def sides(key: Key, chosen: Mask) -> tuple[Mask, Mask]:
+        return chosen, inside(key)[chosen]
+
+    return _records(halves, classes, settings, sides)
 
 
 def _records(
-    halves: Halves, classes: Sequence[ClassImages], settings: SearchSettings, inside: _Inside
+    halves: Halves, classes: Sequence[ClassImages], settings: SearchSettings, sides: _Sides
 ) -> dict[Key, Replication]:
     """Return the records of the findings of the full data."""
     table = {one.name: one for one in classes}
@@ -185,46 +195,11 @@ def _records(
             continue
         name, given = cast(tuple[str, str | tuple[str, ...]], one.key)
         key: Key = (name, (given,) if isinstance(given, str) else given)
-        second = ~first[name]
+        counted, inside = sides(key, ~first[name])
         records[key] = replication_record(
             one,
             metric=settings.metric,
-            outcome=table[name].outcome(settings.metric)[second],
-            inside=inside(key)[second],
+            outcome=table[name].outcome(settings.metric)[counted],
+            inside=inside,
         )
     return records
-
-
-def _look(
-    images: ClassImages,
-    inside: Bool[np.ndarray, "images"],
-    direction: Direction,
-    level: float,
-    metric: Metric,
-) -> HalfLook:
-    """Return the gap of one half, and the smallest that it would have shown."""
-    n_present, n_absent = int(inside.sum()), int((~inside).sum())
-    outcome = images.outcome(metric)
-    if min(n_present, n_absent) == 0 or outcome.size < 3 or np.ptp(outcome.astype(float)) == 0:
-        return HalfLook(
-            gap=Estimate(math.nan, math.nan, math.nan, len(images), 0.95, "none"),
-            smallest_detectable=math.nan,
-            reason="one side of this half is empty, or its outcomes are all equal",
-        )
-    lower = direction == "hurts"
-    if metric == "accuracy":
-        detectable = smallest_detectable_gap(
-            n_present,
-            n_absent,
-            float(outcome[~inside].mean()),
-            alpha=level,
-            direction="drop" if lower else "rise",
-            alternative="less" if lower else "greater",
-        )
-    else:
-        detectable = smallest_detectable_mean_gap(
-            n_present, n_absent, float(outcome.std(ddof=1)), alpha=level
-        )
-    return HalfLook(
-        gap=gap_between(outcome, inside, groups=images.groups), smallest_detectable=detectable
-    )

@@ -13,7 +13,13 @@ from sundog.audit.results_run import write_results
 from sundog.audit.search_settings import SearchSettings
 from sundog.audit.searches import Rankings, Searched, search_biases
 from sundog.audit.subject import Subject
-from sundog.audit.taggers import DEFAULT_TAGGERS, make_sorter, make_taggers, sorter_notes
+from sundog.audit.taggers import (
+    DEFAULT_TAGGERS,
+    is_circular,
+    make_sorter,
+    make_taggers,
+    sorter_notes,
+)
 from sundog.audit.vocabulary import ClassTags, class_tags, shared_tags
 from sundog.concepts.sorter import Sorter
 from sundog.concepts.tag_images import tag_images
@@ -67,6 +73,7 @@ class Looked:
         notes: what was left out.
         names: of taggers and sorters.
         fingerprints: of each.
+        circular: whether the rankings are the features from which the classifier itself decides.
     """
 
     classes: tuple[str, ...]
@@ -78,6 +85,7 @@ class Looked:
     notes: tuple[str, ...]
     names: tuple[str, ...]
     fingerprints: Mapping[str, str]
+    circular: bool = False
 
 
 def inspect_images(
@@ -167,6 +175,7 @@ def inspect_images(
             settings,
             across=looked.across,
             rankings=looked.rankings,
+            circular=looked.circular,
             progress=progress,
         )
         query = write_query(
@@ -284,6 +293,7 @@ def look(
         notes=tuple(notes),
         names=tuple(dict.fromkeys(names)),
         fingerprints=fingerprints,
+        circular=is_circular(sorter, subject),
     )
 
 

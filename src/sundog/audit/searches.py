@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -22,12 +23,19 @@ from sundog.bias.class_images import ClassImages
 from sundog.bias.complex import find_slices
 from sundog.bias.complex_result import SliceSearch
 from sundog.bias.hidden import ConceptEffect, test_concepts, test_rankings
+from sundog.bias.hidden_adjust import corrected_level
+from sundog.bias.hidden_effect import detectable
 from sundog.bias.strata import pooled_slices
 from sundog.core.inspection.finding import Finding, finding_id
 from sundog.core.inspection.query import ClassSummary
 from sundog.core.statistics import wilson_interval
 
+POWER = 0.8
 Rankings = Mapping[str, Mapping[str, Float[np.ndarray, "images"]]]
+CIRCULAR = (
+    "A neuron raises the class's logit by construction; look at its images, the gap is no evidence."
+)
+"""Said of every ranking by the classifier's own features."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +71,11 @@ class _Found:
     def count(self, class_name: str, tests: int) -> None:
         self.tests[class_name] = self.tests.get(class_name, 0) + tests
 
+    def see(self, class_name: str, gap: float) -> None:
+        """Remember the gap that the most sensitive of the searches shows, of half the class."""
+        if not math.isnan(gap):
+            self.smallest[class_name] = min(gap, self.smallest.get(class_name, gap))
+
 
 def search_biases(
     classes: Sequence[ClassImages],
@@ -71,13 +84,15 @@ def search_biases(
     *,
     across: Mapping[str, ClassTags] | None = None,
     rankings: Rankings | None = None,
+    circular: bool = False,
     hidden: bool = True,
     progress: bool | None = None,
 ) -> Searched:
     """Run every search that the settings ask for, under one bound on false findings.
 
     Each search corrects for all its classes and concepts; where k searches run, their adjusted
-    p-values are multiplied by k, so that ``alpha`` holds for the inspection as a whole.
+    p-values are multiplied by k, so that ``alpha`` holds for the inspection as a whole. Circular
+    rankings are told but are no search: none of them can be significant.
 
     Args:
         classes: the images of each class.
@@ -85,16 +100,18 @@ def search_biases(
         settings: how to search.
         across: class -> the same tags for every class, for the search over all classes.
         rankings: class -> concept -> score per image, of a sorter.
+        circular: whether the rankings are the classifier's own features, chosen because they raise
+            the logit of the class.
         hidden: False leaves out the search for single concepts.
         progress: None shows it on a terminal.
     """
     several = settings.max_tags > 1
     tagged = any(len(found.names) for found in tags.values())
     pooled = settings.across and bool(across) and sum(len(c) > 0 for c in classes) > 1
-    families = max(
-        1,
-        (hidden and tagged) + (several and tagged) + (pooled and tagged) + (rankings is not None),
-    )
+    tested = rankings is not None and not circular
+    families = max(1, (hidden and tagged) + (several and tagged) + (pooled and tagged) + tested)
+    if settings.adjustment == "none":
+        families = 1
     found = _Found()
     slices: SliceSearch | None = None
     if tagged and several:
@@ -104,8 +121,8 @@ def search_biases(
     if tagged and pooled and across:
         _across(found, classes, across, settings, families, progress)
     if rankings is not None:
-        _rankings(found, classes, rankings, settings, families)
-    if families > 1 and settings.adjustment != "none":
+        _rankings(found, classes, rankings, settings, families, circular)
+    if families > 1:
         found.notes.append(
             f"{families} searches share the bound of {settings.alpha:g}: adjusted p-values are "
             f"multiplied by {families}."
@@ -145,7 +162,7 @@ def _singles(
     if slices is not None:
         weaker |= _explained(slices)
     tests = sum(effect.tested for effect in effects)
-    _count(found, effects)
+    _count(found, classes, effects, settings, families)
     for effect in effects:
         same = tags[effect.class_name].same.get(effect.concept, ())
         key = (effect.class_name, effect.concept)
@@ -178,6 +195,7 @@ def _combinations(
     found.notes += search.notes
     for row in search.classes:
         found.count(row.name, row.tested)
+        found.see(row.name, row.smallest_detectable)
         if row.reason:
             found.reasons[row.name] = row.reason
     several = [one for one in search.slices if len(one.concepts) > 1 and not one.explained_by]
@@ -222,7 +240,7 @@ def _slices(
         max_tags=max_tags,
         min_support=settings.min_support if alone else settings.min_pop,
         min_gap=settings.min_hidden_gap if alone else settings.min_gap,
-        alpha=settings.alpha / (1 if settings.adjustment == "none" else families),
+        alpha=settings.alpha / families,
         adjustment=settings.adjustment,
         minimality="noise" if alone else settings.minimality,
         minimal_criteria=None if alone else settings.minimal_criteria,
@@ -249,7 +267,7 @@ def _across(
         max_tags=1,
         min_support=settings.min_pop,
         min_gap=settings.min_hidden_gap,
-        alpha=settings.alpha / (1 if settings.adjustment == "none" else families),
+        alpha=settings.alpha / families,
         adjustment=settings.adjustment,
         permutations=settings.permutations,
         seed=settings.seed,
@@ -258,6 +276,7 @@ def _across(
     found.findings += [
         across_finding(one, families=families, adjustment=settings.adjustment, tests=search.tested)
         for one in search.slices
+        if len(one.classes) > 1
     ]
 
 
@@ -267,6 +286,7 @@ def _rankings(
     rankings: Rankings,
     settings: SearchSettings,
     families: int,
+    circular: bool,
 ) -> None:
     ranked = [one for one in classes if one.name in rankings]
     effects = test_rankings(
@@ -280,9 +300,10 @@ def _rankings(
         permutations=settings.permutations,
         seed=settings.seed,
     )
-    _count(found, effects)
+    if not circular:
+        _count(found, ranked, effects, settings, families)
     tests = sum(effect.tested for effect in effects)
-    again = halves_of_rankings(ranked, rankings, effects, settings, families)
+    again = {} if circular else halves_of_rankings(ranked, rankings, effects, settings, families)
     taken = {finding.id for finding in found.findings}
     for effect in effects:
         finding = hidden_finding(
@@ -293,8 +314,11 @@ def _rankings(
             adjustment=settings.adjustment,
             tests=tests,
             replication=again.get((effect.class_name, (effect.concept,))),
+            note=CIRCULAR if circular else "",
             ranked=True,
         )
+        if circular:
+            finding = finding.model_copy(update={"significant": False, "p_adjusted": None})
         if finding.id in taken:  # the same words as a tag: told apart by the sorter
             concept = (f"{effect.concept} (ranked)",)
             new_id = finding_id("hidden", effect.class_name, concept, effect.metric)
@@ -302,18 +326,31 @@ def _rankings(
         found.findings.append(finding)
 
 
-def _count(found: _Found, effects: Sequence[ConceptEffect]) -> None:
+def _count(
+    found: _Found,
+    classes: Sequence[ClassImages],
+    effects: Sequence[ConceptEffect],
+    settings: SearchSettings,
+    families: int,
+) -> None:
+    """Add up the tests of each class, and what they could have shown."""
+    tests = sum(effect.tested for effect in effects)
+    level = corrected_level(settings.alpha / families, tests=tests, adjustment=settings.adjustment)
     reasons: dict[str, str] = {}
+    tested: set[str] = set()
     for effect in effects:
         found.count(effect.class_name, int(effect.tested))
-        gap = number(effect.smallest_detectable)
         if effect.tested:
             reasons[effect.class_name] = ""
-            if gap is not None:
-                seen = found.smallest.get(effect.class_name, gap)
-                found.smallest[effect.class_name] = min(gap, seen)
+            tested.add(effect.class_name)
         else:
             reasons.setdefault(effect.class_name, effect.reason)
+    for one in classes:
+        if one.name in tested:
+            half = np.arange(len(one)) < len(one) // 2
+            found.see(
+                one.name, detectable(one, half, metric=settings.metric, alpha=level, power=POWER)
+            )
     found.reasons.update({name: why for name, why in reasons.items() if why})
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+from sundog.bias.hidden_effect import end_mean
 from sundog.core.inspection.finding import Finding, Ranking
 
 
@@ -21,16 +22,17 @@ def top_gap(
 
     Args:
         outcome: right (1) or wrong (0), or the probability of the label.
-        scores: of the concept; NaN is left out; equal scores keep the order of the images.
+        scores: of the concept; NaN is left out; of images with equal scores at the cut, each
+            counts in part, so that the order of the images does not matter.
         top_k: images per end, at most half of the known ones.
     """
-    known = np.flatnonzero(~np.isnan(scores))
-    order = known[np.argsort(-scores[known], kind="stable")]
-    ends = min(top_k, len(order) // 2)
+    known = ~np.isnan(scores)
+    ends = min(top_k, int(known.sum()) // 2)
     if ends < 1:
         return None
-    top, bottom = order[:ends], order[len(order) - ends :]
-    return ends, float(outcome[top].mean() - outcome[bottom].mean())
+    return ends, end_mean(outcome[known], scores[known], ends) - end_mean(
+        outcome[known], -scores[known], ends
+    )
 
 
 def with_top_gap(

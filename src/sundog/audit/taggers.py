@@ -88,6 +88,18 @@ def sorter_notes(sorter: Sorter | None, subject: Subject) -> list[str]:
     ]
 
 
+def is_circular(sorter: Sorter | None, subject: Subject) -> bool:
+    """Return whether a sorter ranks by the features from which the audited network decides.
+
+    Its neurons are proposed because they raise the logit of the class, so right images have more
+    of them than wrong ones whatever they show.
+    """
+    if sorter is None or sorter.name != "features":
+        return False
+    own = getattr(sorter, "classifier", None)
+    return own is None or shared_weights(own, subject.classifier) >= SHARED
+
+
 def _with_subject(name: str, given: Mapping[str, Any], subject: Subject | None) -> dict[str, Any]:
     """Add what a tagger needs of the subject: its classifier, or the folder of its images."""
     if name == "imagenet" and subject is not None:

@@ -229,7 +229,7 @@ def _row(
         if search.reason or not 0 < size < n:
             return math.nan
         if outcome.dtype == np.bool_:
-            return smallest_detectable_gap(size, n - size, mean, alpha=alpha)
+            return smallest_detectable_gap(size, n - size, mean, alpha=alpha, direction="both")
         spread = float(outcome.std(ddof=1))
         return smallest_detectable_mean_gap(size, n - size, spread, alpha=alpha)
 

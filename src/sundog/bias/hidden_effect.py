@@ -52,8 +52,9 @@ class ConceptEffect:
         p_adjusted: over every class and concept looked at.
         direction: ``hurts``, ``helps`` or ``neither``, the sign of what was tested.
         smallest_detectable: smallest absolute gap that these numbers of images show with the power
-            asked for, at the level left by Bonferroni over all tests, if all else is as accurate
-            (or spread) as the class; NaN if none.
+            asked for, whichever way they go (a way in which no gap can be seen does not count), at
+            the level left by Bonferroni over all tests, if all else is as accurate (or spread) as
+            the class; NaN if none.
         reason: why it was not tested; empty if it was.
         unknown: images left out because their score is not known (rankings).
     """
@@ -131,6 +132,24 @@ def mean_of(values: np.ndarray[Any, np.dtype[Any]]) -> float:
     return float(values.mean()) if values.size else math.nan
 
 
+def end_mean(
+    outcome: np.ndarray[Any, np.dtype[Any]], scores: np.ndarray[Any, np.dtype[np.float64]], k: int
+) -> float:
+    """Return the mean outcome of the ``k`` images with the highest scores.
+
+    Of images with equal scores at the cut each counts in part, as if drawn among them at random.
+
+    Args:
+        outcome: one per image.
+        scores: one per image, none NaN.
+        k: from 1 to the number of images.
+    """
+    cut = np.partition(scores, scores.size - k)[scores.size - k]
+    above, equal = scores > cut, scores == cut
+    rest = k - int(above.sum())
+    return float((outcome[above].sum() + rest * outcome[equal].mean()) / k)
+
+
 def correlation_of(
     scores: np.ndarray[Any, np.dtype[np.float64]],
     values: np.ndarray[Any, np.dtype[np.float64]],
@@ -174,7 +193,8 @@ def detectable(
 ) -> float:
     """Return the smallest gap that these groups show at level ``alpha``; see ConceptEffect.
 
-    With a ``side``, of the one-sided test for a drop or a rise.
+    Without a ``side``, found whichever way it goes (where both ways are possible); with one, by the
+    one-sided test for a drop or a rise.
     """
     size_in, size_out = (round(size) for size in support(images, inside))
     outcome = images.outcome(metric)
@@ -185,7 +205,7 @@ def detectable(
             mean_of(outcome),
             alpha=alpha,
             power=power,
-            direction=side,
+            direction="both" if side == "either" else side,
             alternative=_ALTERNATIVES[side],
         )
     if outcome.size < 3 or np.ptp(outcome) == 0:

@@ -25,6 +25,7 @@ from sundog.bias.hidden_effect import (
     detectable,
     direction_of,
     distinct,
+    end_mean,
     gap_of,
     mean_of,
     upper_half,
@@ -245,7 +246,7 @@ def _effect(
         correlation = correlation_of(ranking.scores[ranking.known], outcome, size=size, level=level)
         direction = direction_of(correlation.value)
     k = min(top_k, len(seen) // 2)
-    order = np.argsort(ranking.scores[ranking.known], kind="stable")
+    scores = ranking.scores[ranking.known]
     visible = min(distinct(seen, upper), distinct(seen, ~upper)) >= min_support
     return ConceptEffect(
         class_name=ranking.images.name,
@@ -259,7 +260,7 @@ def _effect(
         gap=gap,
         auroc=auroc,
         correlation=correlation,
-        top_gap=mean_of(outcome[order[-k:]]) - mean_of(outcome[order[:k]]) if k else None,
+        top_gap=end_mean(outcome, scores, k) - end_mean(outcome, -scores, k) if k else None,
         top_k=k or None,
         p=ranking.p,
         p_adjusted=ranking.adjusted,

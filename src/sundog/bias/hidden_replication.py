@@ -92,7 +92,7 @@ def replicate_concepts(
         return by_name[name].rows(rows[name]), inside
 
     def look(key: Hashable, direction: Direction, rows: Rows, single: float) -> HalfLook:
-        return _look(
+        return half_look(
             *part(key, rows),
             direction,
             metric=metric,
@@ -103,7 +103,7 @@ def replicate_concepts(
         )
 
     def p_value(key: Hashable, direction: Direction, rows: Rows) -> float:
-        return _concept_p(*part(key, rows), metric, direction, seed)
+        return half_p_value(*part(key, rows), direction, metric=metric, seed=seed)
 
     return replicate(
         classes,
@@ -185,7 +185,7 @@ def replicate_rankings(
 
     def look(key: Hashable, direction: Direction, rows: Rows, single: float) -> HalfLook:
         images, values = part(key, rows)
-        return _look(
+        return half_look(
             images,
             upper_half(values),
             direction,
@@ -227,9 +227,20 @@ def _search(effects: Sequence[ConceptEffect], *, alpha: float, adjustment: Adjus
     return Search(_full(effects, alpha), corrected_level(alpha, tests=tests, adjustment=adjustment))
 
 
-def _concept_p(
-    images: ClassImages, inside: Any, metric: Metric, direction: Direction, seed: int
+def half_p_value(
+    images: ClassImages, inside: Any, direction: Direction, *, metric: Metric, seed: int
 ) -> float:
+    """Return the one-sided p-value that a concept (or combination) hurts, or helps, in one half.
+
+    Fisher's exact test; for confidence and near-duplicates the studentised permutation test.
+
+    Args:
+        images: the images of the half.
+        inside: ``bool[images]``, which have the concept; two or more on each side.
+        direction: what is claimed.
+        metric: ``accuracy`` or ``confidence``.
+        seed: of the permutations.
+    """
     alternative: Alternative = "less" if direction == "hurts" else "greater"
     if metric == "accuracy" and images.groups is None:
         right = images.correct
@@ -268,7 +279,7 @@ def _ranking_p(
     )
 
 
-def _look(
+def half_look(
     images: ClassImages,
     inside: Any,
     direction: Direction,
@@ -276,9 +287,21 @@ def _look(
     metric: Metric,
     min_support: int,
     alpha: float,
-    power: float,
-    level: float,
+    power: float = 0.8,
+    level: float = 0.95,
 ) -> HalfLook:
+    """Return the gap of one half, and the smallest that its one-sided test would have shown.
+
+    Args:
+        images: the images of the half.
+        inside: ``bool[images]``, which have the concept.
+        direction: what is claimed.
+        metric: ``accuracy`` or ``confidence``.
+        min_support: images (near-duplicates count once) needed on each side, at least 2.
+        alpha: level of the one-sided test.
+        power: of the smallest gap.
+        level: of the interval of the gap.
+    """
     gap = gap_of(images, inside, metric=metric, level=level)
     reason = why_not(images, inside, metric=metric, min_support=min_support)
     if reason:

@@ -43,8 +43,9 @@ class Kept:
         row: its row in the lattice.
         tags: its tag numbers.
         explained_by: the first slice kept before it that shares no tag with it and given which its
-            gap is no longer seen at ``alpha``: two names for nearly the same images, or two tags
-            that occur together. None: it stands on its own.
+            gap is not seen at ``alpha`` and less than half of what it was: two names for nearly the
+            same images, or two tags that occur together. None: it stands on its own. (A gap that
+            keeps its size but has too few images left to be seen is not called explained.)
     """
 
     row: int
@@ -94,18 +95,21 @@ def noise_minimal(
     )
     kept: list[Kept] = []
     alone: list[_Parts] = []
-    parts = _Parts(outcome, classes)
+    whole = parts = _Parts(outcome, classes)
     for row in track(order, description="Minimal slices", total=len(order), visible=progress):
         tags: Tags = tuple(int(tag) for tag in combos[row] if tag >= 0)
         competitors = family.competitors(tags, kept)
         mask, worse = images_with(present, tags), bool(lower[row])
         if competitors and parts.p_value(mask, lower=worse) * competitors > alpha:
             continue
+        own = whole.gap(mask)
         twin = next(
             (
                 before.tags
                 for before, given in zip(kept, alone, strict=True)
-                if not set(before.tags) & set(tags) and given.p_value(mask, lower=worse) > alpha
+                if not set(before.tags) & set(tags)
+                and given.p_value(mask, lower=worse) > alpha
+                and given.gap(mask) * np.sign(own) < abs(own) / 2
             ),
             None,
         )
@@ -133,6 +137,19 @@ class _Parts:
             return 1.0
         score = float(law.scores(np.array([float(self._outcome[mask].sum())]))[0])
         return float(special.ndtr(score if lower else -score))
+
+    def gap(self, mask: Mask) -> float:
+        """Return the gap of a slice inside the parts (Mantel-Haenszel); 0 if none has both sides.
+
+        ``sum_k n1_k n0_k / n_k (mean1_k - mean0_k) / sum_k n1_k n0_k / n_k``.
+        """
+        inside = np.bincount(self.numbers[mask], minlength=self._count).astype(np.float64)
+        n = np.maximum(self._moments.n, 1)
+        weight = float((inside * (n - inside) / n).sum())
+        if weight == 0:
+            return 0.0
+        expected = float((inside * self._moments.mean).sum())
+        return (float(self._outcome[mask].sum()) - expected) / weight
 
 
 class _Family:

@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
+from scipy import sparse
 
 from sundog.bias.complex_contrast import images_with
 from sundog.bias.strata_scores import NullLaw
@@ -23,6 +25,11 @@ from sundog.core.statistics.permutation import permutation_blocks
 
 _CELLS = 8_000_000
 """Numbers held at once: scores of all slices in some permutations, or images of some slices."""
+_SPARSE = 0.2
+"""Share of the images up to which those of slices are added one by one; half in single precision,
+whose dense products are twice as fast."""
+_HELD = 8_000_000
+"""Image numbers of sparse slices kept from one block of permutations to the next (100 MB)."""
 _ROUNDING = 1e-6
 
 
@@ -94,12 +101,13 @@ def score_westfall_young(
         for number, problem in enumerate(problems)
     ]
     starts = range(0, permutations, together)
+    sums = [_Sums(problem, together) for problem in problems]
     for start in track(starts, description="Permutations", total=len(starts), visible=progress):
         size = min(together, permutations - start)
         reached = np.empty((slices, size))
-        for problem, draws, first in zip(problems, drawn, ends[:-1], strict=True):
+        for one, draws, first in zip(sums, drawn, ends[:-1], strict=True):
             outcomes = np.stack([next(draws) for _ in range(size)], axis=1)
-            _scores(problem, outcomes, reached[first : first + len(problem.combos)])
+            one.write_scores(outcomes, reached[first : first + len(one.problem.combos)])
         reached = reached[order]
         np.maximum.accumulate(reached, axis=0, out=reached)
         counts[order] += (reached >= limits).sum(axis=1)
@@ -110,19 +118,45 @@ def score_westfall_young(
     return np.split(result, ends[1:-1])
 
 
-def _scores(
-    problem: ScoredSlices,
-    outcomes: Float[np.ndarray, "images permutations"],
-    out: Float[np.ndarray, "slices permutations"],
-) -> None:
-    """Write the sizes of the scores of every slice, some slices at a time."""
-    rows = max(1, _CELLS // (4 * max(outcomes.shape)))
-    for first in range(0, len(problem.combos), rows):
-        block = slice(first, min(first + rows, len(problem.combos)))
-        members = np.stack([carried(problem.present, row) for row in problem.combos[block]])
-        totals = (members.astype(outcomes.dtype) @ outcomes).astype(np.float64)
-        law = problem.law.rows(np.arange(block.start, block.stop))
-        np.abs(law.scores(totals), out=out[block])
+class _Sums:
+    """Sums of permuted outcomes over the slices of a problem, some slices at a time.
+
+    Small slices add up their own images (a dense product would multiply by 0 for all others);
+    their image numbers are looked up once as long as there is room for them.
+    """
+
+    def __init__(self, problem: ScoredSlices, together: int) -> None:
+        self.problem = problem
+        self._rows = max(1, _CELLS // (4 * max(len(problem.outcome), together)))
+        self._held: dict[int, Any] = {}
+        self._room = _HELD
+
+    def write_scores(
+        self,
+        outcomes: Float[np.ndarray, "images permutations"],
+        out: Float[np.ndarray, "slices permutations"],
+    ) -> None:
+        """Write the sizes of the scores of every slice."""
+        for first in range(0, len(self.problem.combos), self._rows):
+            block = slice(first, min(first + self._rows, len(self.problem.combos)))
+            totals = np.asarray(self._members(block, outcomes.dtype) @ outcomes, dtype=np.float64)
+            law = self.problem.law.rows(np.arange(block.start, block.stop))
+            np.abs(law.scores(totals), out=out[block])
+
+    def _members(self, block: slice, kind: Any) -> Any:
+        """Return ``[slices, images]``, 1 where an image carries the tags; sparse if that is few."""
+        if block.start in self._held:
+            return self._held[block.start]
+        combos = self.problem.combos[block]
+        members = np.stack([carried(self.problem.present, row) for row in combos])
+        count = int(np.count_nonzero(members))
+        if count >= _SPARSE * np.dtype(kind).itemsize / 8 * members.size:
+            return members.astype(kind)
+        made = sparse.csr_array(members, dtype=kind)
+        if count <= self._room:
+            self._held[block.start] = made
+            self._room -= count
+        return made
 
 
 def carried(

@@ -44,8 +44,9 @@ class ClassSummary(Record):
         concepts: concepts looked at.
         tests: tests made (combinations included).
         findings: significant ones.
-        smallest_detectable: smallest |gap| of a concept carried by half the class that the data
-            could have shown at the corrected level with 80 % power; None if nothing could.
+        smallest_detectable: smallest |gap| of a concept carried by half the class that the most
+            sensitive of the searches would have shown with 80 % power, at alpha divided by its
+            tests and by the number of searches; None if none would have.
         note: why nothing was tested, if so.
     """
 

@@ -21,6 +21,7 @@ from sundog.core.statistics.estimate import Estimate
 from sundog.core.statistics.tag_errors import TagErrors, TagReview, estimate_tag_errors
 
 RESULTS_FILE = "results.json"
+PROVISIONAL = "provisional: nobody has said that all images of the samples were checked"
 Decision = Literal["shortcut", "core", "concept absent", "not sure", "split", "unreviewed"]
 """Shortcut: a majority said spurious. Split: no majority."""
 
@@ -44,7 +45,7 @@ class TagCheck(Record):
         false_positive: P(tagged | concept absent).
         false_negative: P(not tagged | concept present).
         corrected: the gap between images with and without the concept itself.
-        note: why there is no estimate, and what it assumes.
+        note: why there is no estimate, or that it is provisional.
     """
 
     checked_present: int
@@ -250,9 +251,16 @@ def compile_results(
 def check_tags(finding: Finding, answers: Sequence[Answer]) -> TagCheck | None:
     """Return what the reviewers' toggles on the random samples say, or None if none checked.
 
-    An image counts once: wrong if a majority of those who checked it said so.
+    An image counts once: wrong if a majority of those who checked it said so. Those who said that
+    they checked all images of the samples count; as long as nobody did, those who marked one of
+    them do, and the estimate is called provisional. A mark on an image outside of the random
+    samples says nothing of how often tags are wrong.
     """
-    checkers = [answer for answer in answers if answer.tags_checked or answer.wrong_images]
+    sampled = {e.image for e in finding.evidence if e.strip in ("present", "absent")}
+    checkers = [answer for answer in answers if answer.tags_checked]
+    provisional = not checkers
+    if provisional:
+        checkers = [answer for answer in answers if sampled & set(answer.wrong_images)]
     if not checkers:
         return None
     counts = {"present": [0, 0], "absent": [0, 0]}
@@ -265,8 +273,8 @@ def check_tags(finding: Finding, answers: Sequence[Answer]) -> TagCheck | None:
     effect = finding.effect
     found = _tag_errors(
         TagReview(
-            tagged=effect.n_present,
-            untagged=effect.n_absent,
+            tagged=max(effect.n_present, counts["present"][0]),
+            untagged=max(effect.n_absent, counts["absent"][0]),
             checked_tagged=counts["present"][0],
             wrong_tagged=counts["present"][1],
             checked_untagged=counts["absent"][0],
@@ -295,7 +303,7 @@ def check_tags(finding: Finding, answers: Sequence[Answer]) -> TagCheck | None:
                 "method": corrected.method,
             }
         ),
-        note=found.reason,
+        note="; ".join(part for part in (found.reason, PROVISIONAL if provisional else "") if part),
     )
 
 

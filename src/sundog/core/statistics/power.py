@@ -15,7 +15,7 @@ from scipy import special, stats
 from sundog.core.errors import InputError
 from sundog.core.statistics.two_groups import Alternative
 
-Direction = Literal["drop", "rise", "either"]
+Direction = Literal["drop", "rise", "either", "both"]
 _EXACT_CELLS = 400_000
 """Tables of two groups up to which Fisher's rejection region is laid out (about 30 ms, 20 MB)."""
 _STEPS = 16
@@ -83,7 +83,9 @@ def smallest_detectable_gap(
         rate_absent: share right without the concept, in [0, 1].
         alpha: level of one test, corrected for how many were made.
         power: probability of finding the gap, in (0, 1).
-        direction: ``drop`` (the concept hurts), ``rise`` (it helps) or ``either``: the smaller.
+        direction: ``drop`` (the concept hurts), ``rise`` (it helps), ``either``: the smaller of
+            the two, or ``both``: the larger, so that a gap of this size is found whichever way it
+            goes (a direction in which no possible gap would be found does not count).
         alternative: ``two-sided``, or the one side that was tested.
 
     Returns:
@@ -94,13 +96,13 @@ def smallest_detectable_gap(
 
     Source: see :func:`fisher_power`.
     """
-    if direction not in ("drop", "rise", "either"):
-        raise InputError("direction", expected="drop, rise or either", got=repr(direction))
+    if direction not in ("drop", "rise", "either", "both"):
+        raise InputError("direction", expected="drop, rise, either or both", got=repr(direction))
     _check(n_present, n_absent, (rate_absent, rate_absent), alpha)
     if not 0 < power < 1:
         raise InputError("power", expected="between 0 and 1", got=str(power))
     found = []
-    for sign in {"drop": (-1,), "rise": (1,), "either": (-1, 1)}[direction]:
+    for sign in {"drop": (-1,), "rise": (1,)}.get(direction, (-1, 1)):
         largest = rate_absent if sign < 0 else 1 - rate_absent
         if largest <= 0:
             continue
@@ -116,7 +118,7 @@ def smallest_detectable_gap(
 
         if reached(largest):
             found.append(_bisect(reached, largest))
-    return min(found, default=math.nan)
+    return (max if direction == "both" else min)(found, default=math.nan)
 
 
 def smallest_detectable_mean_gap(
