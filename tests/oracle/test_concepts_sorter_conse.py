@@ -329,6 +329,15 @@ def test_neurons_by_loops(convolution):
     np.testing.assert_array_equal(sorter.score(found, "neuron 4", "a"), found[:, 4])
 
 
+def test_classes_are_matched_without_underscores_and_case():
+    sorter = neuron_sorter(class_names=("Golf_ball", "gas_pump", "tench"), resize="stretch")
+    found = sorter.embed(rows_of(pictures(20, size=(12, 12))))
+    labels = sorter.head.predict(found)
+    spoken = sorter.importance(found, labels, ("golf ball", "gas pump", "tench"))
+    written = sorter.importance(found, labels, ("Golf_ball", "gas_pump", "tench"))
+    np.testing.assert_array_equal(spoken, written)
+
+
 def test_classes_are_matched_by_name_and_subset():
     sorter = neuron_sorter(Small(5), class_indices=(4, 0, 2), resize="stretch")
     images = pictures(30, size=(12, 12))

@@ -211,11 +211,16 @@ class NeuronSorter(Sorter):
                     expected=f"one per class of the classifier ({len(self.head.weight)})",
                     got=f"{len(own)} names",
                 )
-        table = {name: column for column, name in enumerate(own)}
+        table = {_plain(name): column for column, name in enumerate(own)}
         for name in class_names:
-            if name not in table:
-                raise UnknownNameError("class of the classifier", str(name), table)
-        return [table[name] for name in class_names]
+            if _plain(name) not in table:
+                raise UnknownNameError("class of the classifier", str(name), own)
+        return [table[_plain(name)] for name in class_names]
+
+
+def _plain(name: str) -> str:
+    """Return a class name without case and underscores: reports show names with spaces."""
+    return " ".join(str(name).replace("_", " ").split()).lower()
 
 
 def spuriosity(activations: Embeddings, features: Sequence[int]) -> Float64[np.ndarray, "images"]:
