@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from sundog.audit.halves import halves_of_rankings
+from sundog.audit.inspect_run import Looked
 from sundog.audit.observed import observe
+from sundog.audit.query_files import concept_scores
 from sundog.audit.search_settings import SearchSettings
 from sundog.audit.searches import CIRCULAR, search_biases
 from sundog.audit.spuriosity import top_gap
@@ -328,3 +330,19 @@ def test_more_checked_than_counted_is_no_crash():
     """Over all classes, classes without the tag are shown but are no part of the gap."""
     ticked = Answer(finding="f", reviewer="b", tags_checked=True)
     assert check_tags(_finding(n_present=5, n_absent=4), [ticked]).checked_absent == 6
+
+
+def test_the_images_shown_for_a_ranking_are_the_half_that_was_tested():
+    rng = np.random.default_rng(0)
+    scores = np.array([0.0] * 9 + [1.0] * 6 + [2.0] * 5)
+    images = _images("cat", rng.random(20) < 0.6)
+    (effect,) = rank_test([images], {"cat": {"dark": scores}}, min_support=2, permutations=99)
+    looked = Looked(("cat",), None, {}, {}, {"cat": {"dark": scores}}, None, (), (), {})
+    ranked = _finding().model_copy(update={"source": "ranking"})
+    present, _ = concept_scores(ranked, "cat", looked)
+    assert int(present.sum()) == effect.n_present == 11
+    scores[:3] = np.nan
+    (effect,) = rank_test([images], {"cat": {"dark": scores}}, min_support=2, permutations=99)
+    present, _ = concept_scores(ranked, "cat", looked)
+    assert int(present.sum()) == effect.n_present
+    assert not present[:3].any()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +17,10 @@ from sundog.audit.search_settings import SearchSettings
 from sundog.audit.searches import Searched
 from sundog.audit.spuriosity import with_top_gap
 from sundog.audit.subject import Subject
+from sundog.core.errors import RunFolderError
+from sundog.bias.hidden_effect import upper_half
 from sundog.core.files import write_json
+from sundog.core.inspection.events import EVENTS_FILE, read_events
 from sundog.core.inspection.finding import Finding
 from sundog.core.inspection.query import QUERY_FILE, Query
 from sundog.core.run_folder import RunFolder
@@ -94,7 +99,11 @@ def write_query(
     overlay: str | None = "auto",
     progress: bool | None = None,
 ) -> Query:
-    """Write query.json, pictures and tables, and return the query."""
+    """Write query.json, pictures and tables, and return the query.
+
+    Raises:
+        RunFolderError: people have answered another query of this folder; that one is kept.
+    """
     ids = sorted({e.image for finding in findings for e in finding.evidence})
     cards, picture_notes = write_cards(
         subject, observed, ids, folder.path, overlay=overlay, progress=progress
@@ -123,6 +132,7 @@ def write_query(
             dict.fromkeys((*notes, *observed.notes, *looked.notes, *searched.notes, *picture_notes))
         ),
     )
+    keep_verdicts(folder.path, query)
     query.write(folder.path / QUERY_FILE)
     folder.write_result("predictions", observed.frame)
     folder.write_result("concepts", concept_table(searched.findings))
@@ -134,6 +144,27 @@ def write_query(
         },
     )
     return query
+
+
+def keep_verdicts(folder: Path, query: Query) -> None:
+    """Refuse to put ``query`` where people have answered another one.
+
+    Raises:
+        RunFolderError: there are verdicts on another query.
+    """
+    events = read_events(folder).events
+    wanted = query.content_hash()
+    others = sum(event.query != wanted for event in events)
+    if others:
+        raise RunFolderError(
+            f"The run folder {str(folder)!r}",
+            expected="without verdicts on other findings",
+            got=f"{others} of {len(events)} acts of reviewers on an earlier search, whose "
+            "parameters or findings differ",
+            hint="Nothing was replaced, and the earlier findings can still be reviewed. Choose "
+            f"another folder (with --cache {shlex.quote(str(folder / 'cells' / 'scores'))} nothing "
+            f"is tagged anew), or move {str(folder / EVENTS_FILE)!r} away.",
+        )
 
 
 def concept_table(findings: Sequence[Finding]) -> pd.DataFrame:
@@ -180,9 +211,10 @@ def concept_scores(
     """
     if finding.source == "ranking" and looked.rankings is not None:
         scores = np.asarray(looked.rankings[name][finding.concepts[0]], dtype=np.float64)
-        known = scores[~np.isnan(scores)]
-        middle = float(np.median(known)) if known.size else 0.0
-        return scores > middle, scores
+        known = ~np.isnan(scores)
+        present = np.zeros(scores.shape, dtype=bool)
+        present[known] = upper_half(scores[known])  # the half that the test calls present
+        return present, scores
     table = looked.tags[name] if finding.class_name else looked.across[name]
     places = [table.names.index(concept) for concept in finding.concepts]
     present = np.asarray(table.present[:, places].all(axis=1))
