@@ -17,8 +17,8 @@ from sundog.audit.search_settings import SearchSettings
 from sundog.audit.searches import Searched
 from sundog.audit.spuriosity import with_top_gap
 from sundog.audit.subject import Subject
-from sundog.core.errors import RunFolderError
 from sundog.bias.hidden_effect import upper_half
+from sundog.core.errors import RunFolderError
 from sundog.core.files import write_json
 from sundog.core.inspection.events import EVENTS_FILE, read_events
 from sundog.core.inspection.finding import Finding
