@@ -14,8 +14,10 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from sundog.concepts.patches_fixed import Pattern, choose_grid, find_patterns, residual
-from sundog.concepts.patches_seeds import LEVELS, Seed, find_seeds, shrink
-from sundog.concepts.patches_stamp import Stamp, as_planes, grow
+from sundog.concepts.patches_seeds import Seed, choose_levels, find_seeds, shrink
+from sundog.concepts.patches_ground import find_ground
+from sundog.concepts.patches_match import match_all, stack_views
+from sundog.concepts.patches_stamp import Stamp, grow
 from sundog.concepts.patches_valley import find_valley
 from sundog.data.content import Pixels
 
@@ -28,10 +30,14 @@ TOLERANCES = (4, 10)
 PROBE = 256
 """Images on which a stamp is tried first."""
 MIN_IMAGES = 6
+FEWEST_WITHOUT = 3
+MOST_WITHOUT = 0.05
+"""A patch without which there are fewer than 3 images, or 5 %, is the background of the set."""
 FEW_PIXELS = 8
 """Where colours agree only roughly, a stamp of fewer pixels is found in any photograph."""
-MOST_CARRIERS = 4
-"""... and what many more images match than hold the seed is no stamp but a kind of texture."""
+MOST_CARRIERS, MOST_CARRIERS_FEW = 4, 1.5
+"""... and what many more images match than hold the seed is no stamp but a kind of texture: the
+largest ratio of the odds, smaller for stamps of few pixels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,25 +78,30 @@ def learn_patches(
     """
     patches: list[Patch] = []
     carried: list[Bool[np.ndarray, "images"]] = []
-    shrunk: dict[int, Sequence[Pixels]] = {1: images}
-    for level in LEVELS:
+    shrunk: dict[int, Sequence[Pixels]] = {}
+    for level in choose_levels(images):
         if level.shrink not in shrunk:
-            shrunk[level.shrink] = [as_planes(shrink(p, level.shrink)) for p in images]
+            shrunk[level.shrink] = stack_views([shrink(p, level.shrink) for p in images])
         views = shrunk[level.shrink]
+        ground = find_ground(views[:: -(-len(views) // PROBE)])
+        seeds = find_seeds(views, groups, level, ground=ground, min_count=MIN_IMAGES)
         grown = 0
-        for seed in watch(find_seeds(views, groups, level, min_count=MIN_IMAGES)):
+        for seed in watch(seeds):
             if grown >= MOST_GROWN or len(patches) >= max_patches:
                 break
-            if _explained(seed, carried):
+            if _common(seed.everywhere, len(images)) or _explained(seed, carried):
                 continue
             grown += 1
-            stamp = grow(seed, views)
+            stamp = grow(seed, views, ground=ground)
             if stamp is None or (level.bin_width > 1 and stamp.area < FEW_PIXELS):
                 continue
             if _hopeless(stamp, views[:: -(-len(views) // PROBE)]):
                 continue
             stamp, scores, places = _loosen(stamp, views)
-            if level.bin_width > 1 and find_valley(scores).above > MOST_CARRIERS * seed.everywhere:
+            most = MOST_CARRIERS if stamp.area >= FEW_PIXELS else MOST_CARRIERS_FEW
+            if _odds(find_valley(scores).above, len(views)) > most * _odds(
+                seed.everywhere, len(views)
+            ):
                 continue
             _add(patches, carried, stamp, scores, places, seed.group)
     grid = choose_grid(images)
@@ -107,6 +118,15 @@ def learn_patches(
     return patches
 
 
+def _common(carriers: int, images: int) -> bool:
+    """Return whether so many images share something that it tells them not apart."""
+    return images - carriers < max(FEWEST_WITHOUT, MOST_WITHOUT * images)
+
+
+def _odds(carriers: int, images: int) -> float:
+    return (carriers + 0.5) / (images - carriers + 0.5)
+
+
 def _explained(seed: Seed, carried: Sequence[Bool[np.ndarray, "images"]]) -> bool:
     """Return whether a patch that not most images carry is in 80 % of the seed's images."""
     holders = list(seed.holders)
@@ -115,7 +135,9 @@ def _explained(seed: Seed, carried: Sequence[Bool[np.ndarray, "images"]]) -> boo
 
 def _hopeless(stamp: Stamp, views: Sequence[Pixels]) -> bool:
     """Return whether even a few images show that the stamp has no clear cut."""
-    valley = find_valley(np.array([stamp.match(view)[0] for view in views]))
+    valley = find_valley(match_all(stamp, views)[0])
+    if _common(valley.above, len(views)):
+        return True
     return valley.above >= 20 and valley.within > 0.2 * valley.above
 
 
@@ -131,6 +153,8 @@ def _add(
     valley = find_valley(scores)
     present = scores >= valley.threshold
     if not valley.clear or valley.above < MIN_IMAGES:
+        return
+    if _common(int(present.sum()), len(present)):
         return
     if any((present & c).sum() >= _SAME * (present | c).sum() for c in carried):
         return
@@ -176,12 +200,12 @@ def _loosen(
 def _match_all(
     stamp: Stamp, views: Sequence[Pixels]
 ) -> tuple[Float64[np.ndarray, "images"], Float64[np.ndarray, "images 2"]]:
-    matched = [stamp.match(view) for view in views]
-    places = [_middle(place, stamp, v) for (_, place), v in zip(matched, views, strict=True)]
-    return np.array([score for score, _ in matched]), np.array(places)
+    scores, corners = match_all(stamp, views)
+    places = [_middle(place, stamp, v) for place, v in zip(corners, views, strict=True)]
+    return scores, np.array(places)
 
 
-def _middle(place: tuple[int, int], stamp: Stamp, view: Pixels) -> tuple[float, float]:
+def _middle(place: Int64[np.ndarray, "2"], stamp: Stamp, view: Pixels) -> tuple[float, float]:
     box = stamp.offsets.max(axis=0) / 2
     return (
         float((place[0] + box[0]) / view.shape[0]),

@@ -18,16 +18,17 @@ PREVIEW = 96
 def name_patch(patch: Patch, number: int) -> str:
     """Return e.g. ``patch 3: orange marks, lower right``.
 
-    The colours are those of its pixels (at most two, the more frequent first). A stamp that fills
+    The colours are those of its pixels (at most two, the more frequent first), without those of the background. A stamp that fills
     its box is a ``block``, any other is ``marks``; a pattern at a fixed place is a ``print``.
     The place is left out where it differs from image to image.
     """
     kind = patch.kind
     if isinstance(kind, Stamp):
-        height, width = kind.offsets.max(axis=0) + 1
-        pixels = max(len(kind.offsets), kind.area)
+        marks = kind.offsets[: len(kind.offsets) - kind.ground]
+        height, width = marks.max(axis=0) - marks.min(axis=0) + 1
+        pixels = max(len(marks), kind.area)
         what = "block" if pixels >= 0.8 * height * width else "marks"
-        colours = kind.colours
+        colours = kind.colours[: len(marks)]
     else:
         what = "print"
         bright = kind.means.mean(axis=1) > 0

@@ -8,11 +8,13 @@ stamp's colours, while it changes slowly from colour to neighbouring colour ever
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Int64, UInt64
 
+from sundog.concepts.patches_ground import NO_COLOURS, Colours, is_ground
+from sundog.concepts.patches_order import distinction, in_turn
 from sundog.core.seeds import derive_seed
 from sundog.data.content import Pixels
 
@@ -62,6 +64,14 @@ LEVELS = (
     Level(shrink=2, bin_width=16, phase=0, tolerance=10),
     Level(shrink=2, bin_width=16, phase=8, tolerance=10),
 )
+SMALL = 48
+"""Images of a shorter side than this are searched at their own scale only."""
+
+
+def choose_levels(images: Sequence[Pixels]) -> tuple[Level, ...]:
+    """Return the levels for images of this size: small ones are not averaged over squares."""
+    shorter = float(np.median([min(pixels.shape[:2]) for pixels in images]))
+    return tuple(replace(level, shrink=1) for level in LEVELS) if shorter < SMALL else LEVELS
 
 
 @dataclass(frozen=True)
@@ -153,6 +163,7 @@ def find_seeds(
     groups: Int64[np.ndarray, "images"],
     level: Level,
     *,
+    ground: Colours = NO_COLOURS,
     min_count: int = 6,
     min_share: float = 0.05,
     min_excess: float = 5.0,
@@ -169,56 +180,96 @@ def find_seeds(
         images: shrunk to the level.
         groups: class of each image, -1 = none.
         level: bins of the colours.
+        ground: colours of the background, from
+            :func:`~sundog.concepts.patches_ground.find_ground`; such pixels of a constellation keep
+            their colour in its neighbours, and nothing but background is no constellation.
         min_count: images that must hold it.
         min_share: share of the group's images that must hold it.
         min_excess: in standard deviations of a Poisson count.
         min_lift: count over that of the neighbouring colours.
 
     Returns:
-        Seeds, the most frequent (as a share of their group) first.
+        Seeds, those of the whole set (the most frequent first) and those of a class (the most
+        distinctive first) in turn.
     """
-    seeds = []
+    ranked: list[tuple[float, Seed]] = []
+    wanted = [-1, *(int(c) for c in np.unique(groups[groups >= 0]))]
+    if len(wanted) == 2 and (groups >= 0).all():
+        wanted = wanted[1:]  # one class is the whole set
     for family in FAMILIES:
-        held = []
-        for pixels in images:
-            keys, looked_at = window_keys(pixels, level, family)
-            held.append(np.unique(keys[looked_at]))
-        step = sum((int(f) for f in _factors(family)), start=0)
-        wanted = [-1, *(int(c) for c in np.unique(groups[groups >= 0]))]
-        if len(wanted) == 2 and (groups >= 0).all():
-            wanted = wanted[1:]  # one class is the whole set
-        for group in wanted:
-            members = np.flatnonzero((groups == group) | (group == -1))
-            least = max(min_count, int(np.ceil(min_share * len(members))))
-            if len(members) < least:
-                continue
-            found, counts = np.unique(
-                np.concatenate([held[m] for m in members]), return_counts=True
-            )
-            frequent = np.flatnonzero(counts >= least)
-            expected = _neighbours(found, counts, found[frequent], step)
-            d = counts[frequent]
-            spikes = (d >= min_lift * (expected + 1)) & (
-                d - expected >= min_excess * np.sqrt(expected + 1)
-            )
-            chosen = np.flatnonzero(spikes)
-            chosen = chosen[np.lexsort((found[frequent[chosen]], -d[chosen]))][:MOST_SEEDS]
-            for i in chosen:
-                key = found[frequent[i]]
-                holders = np.flatnonzero([_holds(keys, key) for keys in held])
-                inside = tuple(h for h in holders.tolist() if group in (-1, int(groups[h])))
-                seeds.append(
-                    Seed(
-                        *(level, family, int(key), group, len(inside), float(expected[i])),
-                        *(len(members), inside, len(holders)),
+        for flat, held in _keys_of(images, level, family, ground).items():
+            factors = [int(f) for k, f in enumerate(_factors(family)) if not flat >> k & 1]
+            step = sum(factors, start=0)
+            everywhere = np.unique(np.concatenate(held), return_counts=True)
+            spikes: list[tuple[int, int, int, int, float, float]] = []
+            for group in wanted:
+                members = np.flatnonzero((groups == group) | (group == -1))
+                least = max(min_count, int(np.ceil(min_share * len(members))))
+                if len(members) < least:
+                    continue
+                found, counts = everywhere
+                if len(members) < len(images):
+                    found, counts = np.unique(
+                        np.concatenate([held[m] for m in members]), return_counts=True
+                    )
+                frequent = np.flatnonzero(counts >= least)
+                keys, d = found[frequent], counts[frequent]
+                e = _neighbours(found, counts, keys, step)
+                spike = (d >= min_lift * (e + 1)) & (d - e >= min_excess * np.sqrt(e + 1))
+                keys, d, e = keys[spike], d[spike], e[spike]
+                total = everywhere[1][np.searchsorted(everywhere[0], keys)]
+                rank = distinction(d, len(members), total, len(images))
+                for i in np.lexsort((keys, -rank))[:MOST_SEEDS].tolist():
+                    row = (group, len(members), int(keys[i]), int(d[i]), float(e[i]))
+                    spikes.append((*row, float(rank[i])))
+            holders = _holders(held, np.unique(np.array([s[2] for s in spikes], dtype=np.uint64)))
+            for group, size, key, count, expected, value in spikes:
+                holding = holders[key]
+                inside = tuple(h for h in holding if group in (-1, int(groups[h])))
+                ranked.append(
+                    (
+                        value,
+                        Seed(
+                            *(level, family, key, group, count, expected, size, inside),
+                            len(holding),
+                        ),
                     )
                 )
-    return sorted(seeds, key=lambda s: (-s.count / s.size, s.family, s.group, s.key))
+    ordered = sorted(ranked, key=lambda r: (-r[0], r[1].family, r[1].group, r[1].key))
+    whole = [seed for _, seed in ordered if seed.size == len(images)]
+    classes = [seed for _, seed in ordered if seed.size < len(images)]
+    return in_turn(whole, classes)
 
 
-def _holds(keys: Keys, key: np.uint64) -> bool:
-    place = int(np.searchsorted(keys, key))
-    return place < len(keys) and bool(keys[place] == key)
+def _keys_of(
+    images: Sequence[Pixels], level: Level, family: str, ground: Colours
+) -> dict[int, list[Keys]]:
+    """Return the different keys of each image, apart by which of their pixels are background."""
+    masks = range(2 ** len(FAMILIES[family]) - 1) if len(ground) else (0,)
+    held: dict[int, list[Keys]] = {mask: [] for mask in masks}
+    for pixels in images:
+        keys, looked_at = window_keys(pixels, level, family)
+        if not len(ground):
+            held[0].append(np.unique(keys[looked_at]))
+            continue
+        flat = is_ground(pixels, ground, level.tolerance if level.bin_width > 1 else 0)
+        code = np.zeros(keys.shape, np.int64)
+        for k, (row, column) in enumerate(FAMILIES[family]):
+            code |= flat[row : row + keys.shape[0], column : column + keys.shape[1]] << k
+        for mask, lists in held.items():
+            lists.append(np.unique(keys[(code == mask) & (looked_at if mask == 0 else True)]))
+    return held
+
+
+def _holders(held: Sequence[Keys], wanted: Keys) -> dict[int, list[int]]:
+    """Return the positions of the images that hold each key."""
+    holders: dict[int, list[int]] = {int(key): [] for key in wanted}
+    for image, keys in enumerate(held):
+        if len(keys) and len(wanted):
+            place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+            for key in wanted[keys[place] == wanted].tolist():
+                holders[key].append(image)
+    return holders
 
 
 def _neighbours(

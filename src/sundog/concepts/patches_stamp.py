@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float32, Int64, UInt8
 
+from sundog.concepts.patches_ground import NO_COLOURS, Colours, far_ground, is_ground
 from sundog.concepts.patches_seeds import Level, Seed, window_keys
 from sundog.data.content import Pixels
 
@@ -41,6 +42,7 @@ class Stamp:
         area: pixels of the whole stamp, of which up to 64 are compared.
         picture: ``uint8[height, width, 3]``: its surroundings in the image that shows it best, at
             the level's scale.
+        ground: how many of the pixels, the last ones, have the colour of the set's background.
     """
 
     level: Level
@@ -49,6 +51,7 @@ class Stamp:
     colours: UInt8[np.ndarray, "pixels 3"]
     area: int
     picture: Pixels
+    ground: int = 0
 
     def match(self, pixels: Pixels) -> tuple[float, tuple[int, int]]:
         """Return the largest share of the stamp's pixels found at one place, and that place.
@@ -105,30 +108,42 @@ def near(
     return close
 
 
-def grow(seed: Seed, images: Sequence[Pixels]) -> Stamp | None:
+def grow(seed: Seed, images: Sequence[Pixels], *, ground: Colours = NO_COLOURS) -> Stamp | None:
     """Grow a seed to the stamp around it; None if no three pixels agree.
+
+    Pixels of a colour of the background belong to a stamp only where they touch others of it, and
+    of these at most half as many are compared: on black, black pixels tell little.
 
     Args:
         seed: from :func:`sundog.concepts.patches_seeds.find_seeds`; the first 40 images that hold
             it are used.
         images: the same as there.
+        ground: colours of the background, from
+            :func:`sundog.concepts.patches_ground.find_ground`.
     """
     crops = []
     for image in seed.holders[:_IMAGES]:
         keys, _ = window_keys(images[image], seed.level, seed.family)
         places = np.argwhere(keys == np.uint64(seed.key))[:_PLACES]
         crops.append(_crops(images[image], places))
+    tolerance = seed.level.tolerance
     best: tuple[float, np.ndarray, np.ndarray, np.ndarray] | None = None
     for reference in crops[: len(crops) // 2 + 1][:_REFERENCES]:
-        model, weight = reference[0].astype(np.float32), np.ones(reference.shape[1:3], bool)
+        model = reference[0].astype(np.float32)
+        weight = ~far_ground(model, np.ones(model.shape[:2], bool), ground, tolerance)
         for _ in range(_ROUNDS + 1):
-            aligned = np.stack([_closest(c, model, weight, seed.level.tolerance) for c in crops])
-            model, weight = _consensus(aligned, seed.level.tolerance)
+            aligned = np.stack([_closest(c, model, weight, tolerance) for c in crops])
+            model, weight = _consensus(aligned, tolerance)
+            weight &= ~far_ground(model, weight, ground, tolerance)
         if best is None or weight.sum() > best[0]:
             best = (float(weight.sum()), model, weight, aligned)
-    if best is None or best[0] < 3:
+    if best is None:
         return None
-    return _stamp(seed.level, *best[1:])
+    _, model, weight, aligned = best
+    flat = weight & is_ground(model, ground, tolerance)
+    if (weight & ~flat).sum() < 3:
+        return None
+    return _stamp(seed.level, model, weight, flat, aligned)
 
 
 def _crops(pixels: Pixels, places: Int64[np.ndarray, "places 2"]) -> np.ndarray:
@@ -157,11 +172,19 @@ def _consensus(
     return model, (close.mean(axis=0) >= AGREEMENT) & (model >= 0).all(axis=2)
 
 
-def _stamp(level: Level, model: np.ndarray, weight: np.ndarray, aligned: np.ndarray) -> Stamp:
-    offsets = np.argwhere(weight)
-    area = len(offsets)
-    order = spread(offsets, MOST_PIXELS)
-    offsets = offsets[order]
+def _stamp(
+    level: Level,
+    model: np.ndarray,
+    weight: Bool[np.ndarray, "side side"],
+    flat: Bool[np.ndarray, "side side"],
+    aligned: np.ndarray,
+) -> Stamp:
+    marks, ground = np.argwhere(weight & ~flat), np.argwhere(flat)
+    area = len(marks)
+    if len(ground):
+        ground = ground[spread(ground, MOST_PIXELS // 3)][: area // 2]
+    marks = marks[spread(marks, MOST_PIXELS - len(ground))]
+    offsets = np.concatenate([marks, ground])
     corner, far = offsets.min(axis=0), offsets.max(axis=0) + 1
     colours = np.clip(model[offsets[:, 0], offsets[:, 1]].round(), 0, 255).astype(np.uint8)
     errors = (np.abs(aligned - model).max(axis=3) * weight).sum(axis=(1, 2))
@@ -171,9 +194,8 @@ def _stamp(level: Level, model: np.ndarray, weight: np.ndarray, aligned: np.ndar
     inside = (shown >= 0).all(axis=2)
     shown = shown[inside.any(axis=1)][:, inside.any(axis=0)]
     picture = shown.astype(np.uint8)
-    return Stamp(
-        level, level.tolerance, (offsets - corner).astype(np.int64), colours, area, picture
-    )
+    relative = (offsets - corner).astype(np.int64)
+    return Stamp(level, level.tolerance, relative, colours, area, picture, len(ground))
 
 
 def spread(points: Int64[np.ndarray, "points 2"], count: int) -> Int64[np.ndarray, "chosen"]:
