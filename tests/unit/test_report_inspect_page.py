@@ -152,6 +152,14 @@ def test_nothing_found_says_what_could_have_been_seen(tmp_path):
     assert inspect_page(large, compile_results(large), folder=tmp_path).tone == "unsure"
     nothing = query([], smallest=None)
     page = inspect_page(nothing, compile_results(nothing), folder=tmp_path)
+    assert page.headline == (
+        "No bias found in 2 classes, but with so few images no gap, however large, would have been "
+        "seen."
+    )
+    bare = nothing.model_copy(
+        update={"classes": tuple(c.model_copy(update={"tests": 0}) for c in nothing.classes)}
+    )
+    page = inspect_page(bare, compile_results(bare), folder=tmp_path)
     assert page.headline == "Nothing could be tested in 2 classes."
 
 

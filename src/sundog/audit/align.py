@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,14 +20,21 @@ def plain_name(name: str) -> str:
 def match_classes(set_names: Sequence[str], classifier_names: Sequence[str]) -> dict[int, int]:
     """Return ``image set class -> classifier class`` for every name that both have.
 
-    Names are compared without case, underscores and hyphens.
+    Names that are equal are the same; others are compared without case, underscores and hyphens,
+    unless two of one side would then be the same: ``Cat`` beside ``cat`` are two classes.
     """
-    known = {plain_name(name): index for index, name in enumerate(classifier_names)}
-    return {
-        index: known[plain_name(name)]
-        for index, name in enumerate(set_names)
-        if plain_name(name) in known
-    }
+    exact = {name: index for index, name in enumerate(classifier_names)}
+    alike = Counter(plain_name(name) for name in exact)
+    plain = {plain_name(name): index for name, index in exact.items()}
+    shared = Counter(plain_name(name) for name in set(set_names))
+    found = {}
+    for index, name in enumerate(set_names):
+        key = plain_name(name)
+        if name in exact:
+            found[index] = exact[name]
+        elif alike[key] == 1 and shared[key] == 1:
+            found[index] = plain[key]
+    return found
 
 
 def align_labels(

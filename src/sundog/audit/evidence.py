@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -150,10 +151,15 @@ def write_cards(
 
 
 def write_previews(previews: Mapping[str, NDArray[np.uint8]], folder: Path) -> dict[str, str]:
-    """Write small pictures of concepts as PNG and return concept -> file."""
+    """Write small pictures of concepts as PNG and return concept -> file.
+
+    A file is named by its content, so that another query's pictures in the folder stay as they are.
+    """
     written = {}
-    for number, (name, pixels) in enumerate(sorted(previews.items())):
-        file = f"{IMAGES}/concept-{number:03d}.png"
+    for name, pixels in sorted(previews.items()):
+        content = repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()
+        digest = hashlib.blake2b(content, digest_size=8).hexdigest()
+        file = f"{IMAGES}/concept-{digest}.png"
         stream = io.BytesIO()
         Image.fromarray(pixels).save(stream, "PNG")
         write_bytes(folder / file, stream.getvalue())

@@ -6,15 +6,15 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from sundog.core.errors import RunFolderError
 from sundog.core.files import write_json
-from sundog.core.inspection.archive import pack, unpack
+from sundog.core.inspection.archive import pack
 from sundog.core.inspection.events import read_events
 from sundog.core.inspection.feedback import FEEDBACK_FILE, Feedback, fold_events, read_feedback
-from sundog.core.inspection.query import QUERY_FILE, Query
+from sundog.core.inspection.query import Query
 from sundog.core.inspection.results import RESULTS_FILE, Results, compile_results
 from sundog.report.inspect_page import inspect_page
 from sundog.report.page import Page, write_page
+from sundog.review.open_run import open_run
 
 
 @dataclass(frozen=True)
@@ -40,36 +40,6 @@ class ResultsRun:
     results: Results
     archive: Path | None = None
     notes: tuple[str, ...] = ()
-
-
-def open_inspection(path: str | Path) -> Path:
-    """Return the run folder of an inspection; an archive is unpacked once, beside itself.
-
-    Raises:
-        RunFolderError: neither.
-    """
-    place = Path(path)
-    if place.is_dir():
-        if not (place / QUERY_FILE).is_file():
-            raise RunFolderError(
-                f"{str(place)!r}",
-                expected="a folder written by 'sundog inspect'",
-                got=f"one without {QUERY_FILE}",
-            )
-        return place
-    if not place.is_file():
-        raise RunFolderError(f"{str(place)!r}", expected="a run folder or an archive", got="none")
-    beside = place.with_name(f"{place.stem}-review")
-    return beside if (beside / QUERY_FILE).is_file() else unpack(place, beside)
-
-
-def read_query(folder: Path) -> Query:
-    """Return the query of a run folder.
-
-    Raises:
-        RunFolderError: missing, half-written or of another version.
-    """
-    return Query.read(folder / QUERY_FILE)
 
 
 def gather_feedback(
@@ -120,8 +90,7 @@ def write_results(
     Raises:
         RunFolderError: not an inspection, or feedback on another one.
     """
-    folder = open_inspection(run)
-    query = read_query(folder)
+    folder, query = open_run(run)
     feedback, notes = gather_feedback(folder, query, feedback_file)
     results = compile_results(
         query, feedback, sig_thresh=sig_thresh, acc_thresh=acc_thresh, keep_core=keep_core

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from sundog.cli import inspect_options, options
-from sundog.cli.say import next_command, say, say_table
+from sundog.cli.say import cell, next_command, say, say_table
 
 if TYPE_CHECKING:
     from sundog.core.inspection.results import Judged
@@ -158,8 +157,8 @@ def findings_table(findings: tuple[Judged, ...]) -> Table:
     for judged in findings:
         finding, effect = judged.finding, judged.finding.effect
         table.add_row(
-            escape(finding.class_name or "all classes"),
-            escape(" + ".join(judged.names)),
+            cell(finding.class_name or "all classes"),
+            cell(" + ".join(judged.names)),
             finding.direction,
             _share(effect.present),
             _share(effect.absent),

@@ -15,12 +15,27 @@ PIPED_WIDTH = 200
 
 def say(text: str, *, bold: bool = False) -> None:
     """Print a line to standard output; nothing in it is markup, and it is not broken."""
-    Console().print(Text(text, style="bold" if bold else ""), soft_wrap=True, highlight=False)
+    line = Text(harmless(text), style="bold" if bold else "")
+    Console().print(line, soft_wrap=True, highlight=False)
+
+
+def harmless(text: str) -> str:
+    """Replace what a terminal could obey or cannot print: a folder may be named after an escape.
+
+    Line breaks and tabs stay.
+    """
+    kept = ("\n", "\t", "\u00a0", "\u200d")
+    return "".join(c if c.isprintable() or c in kept else "\ufffd" for c in text)
+
+
+def cell(text: str) -> Text:
+    """Return one line for a table: nothing in it is markup or moves the cursor."""
+    return Text(harmless(text).replace("\n", "\ufffd"))
 
 
 def say_error(text: str) -> None:
     """Print ``Error: text`` to standard error."""
-    line = Text.assemble(("Error:", "bold red"), " ", text)
+    line = Text.assemble(("Error:", "bold red"), " ", harmless(text))
     Console(stderr=True).print(line, soft_wrap=True, highlight=False)
 
 

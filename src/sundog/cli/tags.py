@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from sundog.cli import inspect_options, options
-from sundog.cli.say import say, say_skipped, say_table
+from sundog.cli.say import cell, say, say_skipped, say_table
 
 SHOWN = 40
 
@@ -81,7 +80,7 @@ def tags(
     for column in ("tag", "images", "share"):
         table.add_column(column, justify="left" if column == "tag" else "right")
     for row in shown.itertuples(index=False):
-        table.add_row(escape(str(row.tag)), str(row.images), f"{row.share:.1%}")
+        table.add_row(cell(str(row.tag)), str(row.images), f"{row.share:.1%}")
     say_table(table)
     if len(useful) > len(shown):
         say(f"  and {len(useful) - len(shown)} more")

@@ -214,7 +214,17 @@ def _build(
     except TypeError as error:
         raise InputError(
             f"Arguments of {what} {name!r}",
-            expected=str(inspect.signature(build)).partition(" -> ")[0],
-            got=str(error),
+            expected=_takes(build),
+            got=str(error).removeprefix("got "),
         ) from error
     return build(*args, **given)
+
+
+def _takes(build: Any) -> str:
+    """Return what a function takes, for people: names, and defaults where there are any."""
+    shown = [
+        name if row.default is row.empty else f"{name}={row.default!r}"
+        for name, row in inspect.signature(build).parameters.items()
+        if row.kind not in (row.VAR_POSITIONAL, row.VAR_KEYWORD)
+    ]
+    return f"among: {', '.join(shown)}" if shown else "none"

@@ -31,6 +31,8 @@ from sundog.core.locks import FolderLock
 from sundog.core.records import SCHEMA_VERSION, Manifest
 
 _KEY = b"sundog_key"
+WRITTEN = (".parquet", ".json", ".csv", ".jpg", ".png", ".svg", ".html", ".safetensors")
+"""Kinds of file that runs write, each first under a hidden name."""
 
 
 class RunFolder:
@@ -236,7 +238,7 @@ class RunFolder:
     def _remove_temporary_files(self) -> None:
         """Remove what a killed writer left half-written; we hold the lock, so nobody else is."""
         for path in self.path.rglob(".*"):
-            if path.is_file() and path.suffix in (".parquet", ".json", ".csv"):
+            if path.is_file() and path.suffix in WRITTEN:
                 path.unlink()
 
     def _require_writable(self) -> None:

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from sundog.core.inspection.finding import Evidence, Finding
 from sundog.core.inspection.query import ClassSummary, Query
@@ -24,6 +24,15 @@ from sundog.report.table import Column, Table
 
 MOST_PICTURED = 12
 """Findings shown with pictures; all are in the table."""
+STRIPS = {
+    "top": "Most of it (illustration)",
+    "present": "With it (random sample)",
+    "absent": "Without it (random sample)",
+}
+UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
+"""What Pillow raises over files that are missing or damaged."""
+MOST_PIXELS = 4_000_000
+"""A picture with more is no thumbnail of ours."""
 
 
 def inspect_page(
@@ -95,7 +104,7 @@ def _headline(
 ) -> tuple[str, Literal["alarm", "calm", "unsure", "plain"]]:
     spurious = [j for j in found if j.decision not in ("core", "concept absent")]
     shown = [j for j in spurious if not j.finding.explained_by] or spurious
-    looked = f"{len(query.classes)} classes"
+    looked = _count(len(query.classes), "class")
     if shown:
         inside = [j for j in shown if j.finding.class_name]
         classes = len({j.finding.class_name for j in inside})
@@ -109,8 +118,14 @@ def _headline(
     if found:
         return f"Nothing but core features and misnamed concepts was found in {looked}.", "calm"
     known = [c.smallest_detectable for c in query.classes if c.smallest_detectable is not None]
-    if not known:
+    if not any(c.tests for c in query.classes):
         return f"Nothing could be tested in {looked}.", "unsure"
+    if not known:
+        return (
+            f"No bias found in {looked}, but with so few images no gap, however large, would "
+            "have been seen.",
+            "unsure",
+        )
     middle = float(np.median(known))
     text = (
         f"No bias found in {looked}; in the middle class, a gap below {100 * middle:.0f} points "
@@ -182,13 +197,12 @@ def _one(query: Query, judged: Judged, folder: Path, *, display_k: int, number: 
     finding = judged.finding
     strips = [
         _strip(query, finding, folder, strip, title, display_k)
-        for strip, title in (
-            ("top", "Most of it (illustration)"),
-            ("present", "With it (random sample)"),
-            ("absent", "Without it (random sample)"),
-        )
+        for strip, title in STRIPS.items()
         if any(e.strip == strip for e in finding.evidence)
     ]
+    wanted = sum(min(display_k, sum(e.strip == name for e in finding.evidence)) for name in STRIPS)
+    missing = wanted - sum(len(strip.shots) for strip in strips)
+    lost = f"{missing} of {wanted} pictures of this finding could not be read." if missing else ""
     strips = [strip for strip in strips if strip.shots]
     names = " + ".join(judged.names)
     pictures = []
@@ -207,7 +221,7 @@ def _one(query: Query, judged: Judged, folder: Path, *, display_k: int, number: 
             *_more(judged),
         ],
         pictures=pictures,
-        notes=[note for note in (finding.note, *judged.notes) if note],
+        notes=[note for note in (finding.note, *judged.notes, lost) if note],
     )
 
 
@@ -266,8 +280,10 @@ def _shot(query: Query, evidence: Evidence, folder: Path) -> Shot | None:
     card = query.images[evidence.image]
     try:
         with Image.open(folder / card.thumbnail) as image:
+            if image.width * image.height > MOST_PIXELS:
+                return None
             pixels = np.asarray(image.convert("RGB"))
-    except (OSError, UnidentifiedImageError):  # the strip is shorter then; the numbers stand
+    except UNREADABLE:  # the strip is shorter then, and the section says so; the numbers stand
         return None
     return Shot(pixels=pixels, predicted=card.predicted, correct=card.correct)
 

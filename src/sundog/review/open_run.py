@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
-import zipfile
 from pathlib import Path
 
-from sundog.core.errors import RunFolderError, first_line
-from sundog.core.inspection.archive import ARCHIVE_SUFFIX, MAX_FILE_BYTES, unpack
+from sundog.core.errors import RunFolderError
+from sundog.core.inspection.archive import ARCHIVE_SUFFIX, read_packed_query, unpack
 from sundog.core.inspection.query import QUERY_FILE, Query
 
 
@@ -46,7 +44,7 @@ def _open_archive(source: Path) -> tuple[Path, Query]:
     folder = source.with_name(f"{source.stem}-review")
     if not folder.exists():
         return folder, Query.read(unpack(source, folder) / QUERY_FILE)
-    inside = _query_inside(source)
+    inside = read_packed_query(source)
     query = Query.read(folder / QUERY_FILE)
     if query.content_hash() != inside.content_hash():
         raise RunFolderError(
@@ -56,23 +54,3 @@ def _open_archive(source: Path) -> tuple[Path, Query]:
             hint="Rename that folder, or the archive.",
         )
     return folder, query
-
-
-def _query_inside(source: Path) -> Query:
-    try:
-        with zipfile.ZipFile(source) as archive:
-            entry = archive.getinfo(QUERY_FILE)
-            if entry.file_size > MAX_FILE_BYTES:
-                raise RunFolderError(
-                    f"{str(source)!r}",
-                    expected=f"a {QUERY_FILE} of at most {MAX_FILE_BYTES:,} bytes",
-                    got=f"{entry.file_size:,}",
-                )
-            raw = json.loads(archive.read(entry))
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        if isinstance(error, RunFolderError):
-            raise
-        raise RunFolderError(
-            f"{str(source)!r}", expected="an archive of an inspection", got=first_line(error)
-        ) from error
-    return Query.parse(raw, subject=f"{str(source)!r}")

@@ -6,15 +6,31 @@ import os
 import shutil
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 from sundog.core.errors import RunFolderError, first_line
 from sundog.core.files import atomic_path
-from sundog.core.inspection.query import QUERY_FILE
+from sundog.core.inspection.query import QUERY_FILE, Query
 
 ARCHIVE_SUFFIX = ".sundog"
 MAX_FILE_BYTES = 200_000_000
 MAX_TOTAL_BYTES = 4_000_000_000
+MAX_FILES = 100_000
+MAX_GROWTH = 100
+"""An archive of more than ``FREE_GROWTH_BYTES`` may unpack to so many times its own size: pictures
+and tables do not shrink when packed, and JSON by 10 to 30 times."""
+FREE_GROWTH_BYTES = 100_000_000
+UNREADABLE = (
+    OSError,
+    RuntimeError,  # encrypted, or packed by an unknown method
+    ValueError,
+    EOFError,
+    KeyError,
+    zlib.error,
+    zipfile.BadZipFile,
+)
+"""What zipfile raises over damaged archives."""
 KEPT = (".json", ".jsonl", ".jpg", ".png", ".svg", ".html", ".parquet", ".csv")
 """Kinds of file that an archive holds; others are neither packed nor unpacked."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -51,16 +67,15 @@ def unpack(path: str | os.PathLike[str], folder: str | os.PathLike[str]) -> Path
     """Unpack an archive into a new folder and return it.
 
     Paths that leave the folder, links, other kinds of file and files that are too large are
-    refused; the folder appears only when everything is there.
+    refused; the folder appears only when everything is there and its query can be read.
 
     Raises:
-        RunFolderError: not an archive, an unsafe entry, or a folder that exists.
+        RunFolderError: not an archive, an unsafe entry, no readable query, or a folder that exists.
     """
     source, target = Path(path), Path(folder)
     if target.exists():
         raise RunFolderError(f"{str(target)!r}", expected="a new folder", got="one that exists")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name[:40]}-"))
+    staging = _new_folder_beside(target)
     try:
         with zipfile.ZipFile(source) as archive:
             _check(archive, source)
@@ -71,9 +86,10 @@ def unpack(path: str | os.PathLike[str], folder: str | os.PathLike[str]) -> Path
                 file.parent.mkdir(parents=True, exist_ok=True)
                 with archive.open(entry) as read, file.open("wb") as write:
                     shutil.copyfileobj(read, write)
+        Query.read(staging / QUERY_FILE, subject=f"{QUERY_FILE} in {str(source)!r}")
         staging.chmod(0o755)
         staging.replace(target)
-    except (OSError, zipfile.BadZipFile, RuntimeError) as error:
+    except UNREADABLE as error:
         if isinstance(error, RunFolderError):
             raise
         raise RunFolderError(
@@ -82,6 +98,39 @@ def unpack(path: str | os.PathLike[str], folder: str | os.PathLike[str]) -> Path
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return target
+
+
+def read_packed_query(path: str | os.PathLike[str]) -> Query:
+    """Return the query inside an archive; nothing is unpacked.
+
+    Raises:
+        RunFolderError: not an archive, or no readable query in it.
+    """
+    source = Path(path)
+    try:
+        with zipfile.ZipFile(source) as archive:
+            _check(archive, source)
+            raw = archive.read(QUERY_FILE)
+    except UNREADABLE as error:
+        if isinstance(error, RunFolderError):
+            raise
+        raise RunFolderError(
+            f"{str(source)!r}", expected="a readable archive", got=first_line(error)
+        ) from error
+    return Query.from_bytes(raw, subject=f"{QUERY_FILE} in {str(source)!r}")
+
+
+def _new_folder_beside(target: Path) -> Path:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name[:40]}-"))
+    except OSError as error:
+        raise RunFolderError(
+            f"{str(target.parent)!r}",
+            expected="a folder where an archive can be unpacked",
+            got=first_line(error),
+            hint="Copy the archive to a folder of your own.",
+        ) from error
 
 
 def _packed(root: Path) -> list[Path]:
@@ -97,27 +146,48 @@ def _packed(root: Path) -> list[Path]:
 
 
 def _check(archive: zipfile.ZipFile, source: Path) -> None:
-    names = archive.namelist()
-    if QUERY_FILE not in names:
-        raise RunFolderError(
-            f"{str(source)!r}", expected="an archive of an inspection", got=f"no {QUERY_FILE}"
-        )
-    total = 0
-    for entry in archive.infolist():
-        parts = PurePosixPath(entry.filename).parts
-        unsafe = (
-            entry.filename.startswith("/")
-            or "\\" in entry.filename
-            or ":" in entry.filename
-            or any(part in ("..", ".") or part.startswith(".") for part in parts)
-            or (entry.external_attr >> 28) == 0xA
-        )
-        total += entry.file_size
-        odd = not entry.is_dir() and PurePosixPath(entry.filename).suffix not in KEPT
-        if unsafe or odd or entry.file_size > MAX_FILE_BYTES or total > MAX_TOTAL_BYTES:
-            raise RunFolderError(
-                f"{str(source)!r}",
-                expected="an archive written by Sundog",
-                got="an entry with an unsafe path, an unknown kind of file, or too large",
-                hint="It was not opened, and nothing was written.",
-            )
+    """Refuse an archive that Sundog cannot have written, and say what is wrong with it."""
+    entries = archive.infolist()
+    total = sum(entry.file_size for entry in entries)
+    packed = source.stat().st_size
+    if QUERY_FILE not in archive.namelist():
+        expected, got = "an archive of an inspection", f"no {QUERY_FILE}"
+    elif len(entries) > MAX_FILES:
+        expected, got = f"of at most {MAX_FILES:,} files", f"{len(entries):,}"
+    elif total > MAX_TOTAL_BYTES:
+        expected, got = f"of at most {MAX_TOTAL_BYTES:,} bytes unpacked", f"{total:,}"
+    elif total > max(FREE_GROWTH_BYTES, MAX_GROWTH * packed):
+        expected = f"unpacked at most {MAX_GROWTH} times its size"
+        got = f"{packed:,} bytes that would unpack to {total:,}"
+    else:
+        expected = "an archive written by Sundog"
+        got = next((wrong for entry in entries if (wrong := _wrong(entry))), "")
+        if not got:
+            return
+    raise RunFolderError(
+        f"{str(source)!r}",
+        expected=expected,
+        got=got,
+        hint="It was not opened, and nothing was written.",
+    )
+
+
+def _wrong(entry: zipfile.ZipInfo) -> str:
+    """Return what is wrong with an entry, or nothing."""
+    name = entry.filename
+    parts = PurePosixPath(name).parts
+    shown = repr(name[:60])
+    if (
+        name.startswith("/")
+        or "\\" in name
+        or ":" in name
+        or any(part in ("..", ".") or part.startswith(".") for part in parts)
+    ):
+        return f"an unsafe path, {shown}"
+    if (entry.external_attr >> 28) == 0xA:
+        return f"a link, {shown}"
+    if not entry.is_dir() and PurePosixPath(name).suffix not in KEPT:
+        return f"an unknown kind of file, {shown}"
+    if entry.file_size > MAX_FILE_BYTES:
+        return f"a file of {entry.file_size:,} bytes, {shown}"
+    return ""

@@ -37,26 +37,46 @@ class FileRecord(Record):
         return write_json(path, self.to_json())
 
     @classmethod
-    def read(cls, path: str | os.PathLike[str]) -> Self:
+    def read(cls, path: str | os.PathLike[str], *, subject: str = "") -> Self:
         """Read and check a file written by :meth:`write`, or by hand.
+
+        Args:
+            path: of the file.
+            subject: what errors call it; its path if empty.
 
         Raises:
             RunFolderError: not there, not JSON (half-written), of another format or version, or
                 with wrong fields, which are named.
         """
         file = Path(path)
+        called = subject or f"{str(file)!r}"
         try:
-            raw = json.loads(file.read_text(encoding="utf-8"))
+            raw = file.read_bytes()
         except FileNotFoundError as error:
-            raise RunFolderError(f"{str(file)!r}", expected="a file", got="none") from error
-        except (OSError, ValueError) as error:
+            raise RunFolderError(called, expected="a file", got="none") from error
+        except OSError as error:
             raise RunFolderError(
-                f"{str(file)!r}",
+                called, expected="a file that can be read", got=first_line(error)
+            ) from error
+        return cls.from_bytes(raw, subject=called)
+
+    @classmethod
+    def from_bytes(cls, raw: bytes, *, subject: str) -> Self:
+        """Check the bytes of a file.
+
+        Raises:
+            RunFolderError: not JSON (half-written), or see :meth:`parse`.
+        """
+        try:
+            value = json.loads(raw.decode("utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise RunFolderError(
+                subject,
                 expected="readable JSON",
                 got=first_line(error),
                 hint="It may be half-written; restore it, or delete it and start again.",
             ) from error
-        return cls.parse(raw, subject=f"{str(file)!r}")
+        return cls.parse(value, subject=subject)
 
     @classmethod
     def parse(cls, raw: Any, *, subject: str) -> Self:
@@ -78,9 +98,10 @@ class FileRecord(Record):
                 )
         try:
             return cls.model_validate(raw)
-        except ValidationError as error:
+        except (ValidationError, RecursionError) as error:
+            wrong = bad_fields(error) if isinstance(error, ValidationError) else "too deep a nest"
             raise RunFolderError(
-                subject, expected="valid", got=bad_fields(error), hint="See docs: file formats."
+                subject, expected="valid", got=wrong, hint="See docs: file formats."
             ) from error
 
 
