@@ -14,9 +14,9 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from sundog.concepts.patches_fixed import Pattern, choose_grid, find_patterns, residual
-from sundog.concepts.patches_seeds import Seed, choose_levels, find_seeds, shrink
 from sundog.concepts.patches_ground import find_ground
 from sundog.concepts.patches_match import match_all, stack_views
+from sundog.concepts.patches_seeds import Seed, choose_levels, find_seeds, shrink
 from sundog.concepts.patches_stamp import Stamp, grow
 from sundog.concepts.patches_valley import find_valley
 from sundog.data.content import Pixels
@@ -24,6 +24,8 @@ from sundog.data.content import Pixels
 MOST_GROWN = 32
 """Seeds that are grown per level, the most frequent first; those that an earlier one explains do
 not count."""
+MOST_ALIKE = 4
+"""... and those from which the same stamp grows again count as a fourth."""
 _SAME = 0.7
 """Two patches that share so much of the images that carry either are one."""
 TOLERANCES = (4, 10)
@@ -85,15 +87,20 @@ def learn_patches(
         views = shrunk[level.shrink]
         ground = find_ground(views[:: -(-len(views) // PROBE)])
         seeds = find_seeds(views, groups, level, ground=ground, min_count=MIN_IMAGES)
-        grown = 0
+        grown = 0.0
+        tried: set[bytes | None] = set()
         for seed in watch(seeds):
             if grown >= MOST_GROWN or len(patches) >= max_patches:
                 break
             if _common(seed.everywhere, len(images)) or _explained(seed, carried):
                 continue
-            grown += 1
-            stamp = grow(seed, views, ground=ground)
-            if stamp is None or (level.bin_width > 1 and stamp.area < FEW_PIXELS):
+            stamp = grow(_unexplained(seed, carried), views, ground=ground)
+            alike = None if stamp is None else stamp.offsets.tobytes() + stamp.colours.tobytes()
+            grown += 1 / MOST_ALIKE if alike in tried else 1
+            if stamp is None or alike in tried:
+                continue
+            tried.add(alike)
+            if level.bin_width > 1 and stamp.area < FEW_PIXELS:
                 continue
             if _hopeless(stamp, views[:: -(-len(views) // PROBE)]):
                 continue
@@ -131,6 +138,16 @@ def _explained(seed: Seed, carried: Sequence[Bool[np.ndarray, "images"]]) -> boo
     """Return whether a patch that not most images carry is in 80 % of the seed's images."""
     holders = list(seed.holders)
     return any(c[holders].mean() >= 0.8 and c.mean() <= 0.6 for c in carried)
+
+
+def _unexplained(seed: Seed, carried: Sequence[Bool[np.ndarray, "images"]]) -> Seed:
+    """Return the seed with those images only that no patch explains, if they are enough.
+
+    Two stamps that have a few pixels in common, as letters have, share seeds.
+    """
+    known = [c for c in carried if c.mean() <= 0.6]
+    rest = tuple(h for h in seed.holders if not any(c[h] for c in known))
+    return replace(seed, holders=rest) if len(rest) >= MIN_IMAGES else seed
 
 
 def _hopeless(stamp: Stamp, views: Sequence[Pixels]) -> bool:

@@ -18,8 +18,9 @@ PREVIEW = 96
 def name_patch(patch: Patch, number: int) -> str:
     """Return e.g. ``patch 3: orange marks, lower right``.
 
-    The colours are those of its pixels (at most two, the more frequent first), without those of the background. A stamp that fills
-    its box is a ``block``, any other is ``marks``; a pattern at a fixed place is a ``print``.
+    The colours are those of its pixels (at most two, the more frequent first), without those of
+    the background. A stamp that fills its box is a ``block``, any other is ``marks``; a pattern
+    at a fixed place is a ``print``.
     The place is left out where it differs from image to image.
     """
     kind = patch.kind
