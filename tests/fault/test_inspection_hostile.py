@@ -1,6 +1,7 @@
 """Hostile files and clumsy folders: each is refused in one sentence, and nothing is lost."""
 
 import io
+import os
 import runpy
 import struct
 import warnings
@@ -16,15 +17,19 @@ from sundog.audit.align import align_labels, match_classes
 from sundog.audit.evidence import write_previews
 from sundog.audit.query_files import keep_verdicts
 from sundog.audit.results_run import write_results
+from sundog.cli import main
 from sundog.cli.say import cell, harmless
 from sundog.concepts.registry import get_tagger
 from sundog.core.errors import DataError, InputError, RunFolderError
+from sundog.core.files import write_json
 from sundog.core.inspection import archive as archives
 from sundog.core.inspection.archive import pack, read_packed_query, unpack
 from sundog.core.inspection.events import Event, append_event, read_events
 from sundog.core.inspection.feedback import Feedback
 from sundog.core.inspection.query import Query
+from sundog.core.inspection.results import compile_results
 from sundog.core.run_folder import RunFolder
+from sundog.data.folder import open_folder
 from sundog.review.open_run import open_run
 
 make_run = runpy.run_path(str(Path(__file__).parents[1] / "review_run.py"))["make_run"]
@@ -281,3 +286,54 @@ def test_a_name_cannot_move_the_cursor():
     console = Console(file=io.StringIO(), width=80)
     console.print(cell("[bold]x\n" + name))
     assert console.file.getvalue().rstrip() == "[bold]x\ufffda\ufffd[2Jb\ufffdc\ufffdd\ufffd"
+
+
+@pytest.mark.parametrize("thresholds", [{"sig_thresh": 2.0}, {"acc_thresh": -0.1}])
+@pytest.mark.parametrize("value", [None, float("nan")])
+def test_thresholds_outside_their_range_are_refused(tmp_path, template, thresholds, value):
+    query = Query.read(template / "query.json")
+    if value is not None:
+        thresholds = dict.fromkeys(thresholds, value)
+    with pytest.raises(InputError, match=r"must be in \[0, 1\]"):
+        compile_results(query, **thresholds)
+    with pytest.raises(InputError, match="Images per strip must be >= 1; got 0"):
+        write_results(template, display_k=0)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are Unicode there")
+def test_folders_whose_names_are_no_utf8_have_names_that_can_be_written(tmp_path):
+    for number, name in enumerate((b"bad\xff", b"bad\xfe", "gut ä".encode())):
+        folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
+        try:
+            folder.mkdir()
+        except OSError:
+            pytest.skip("this file system has Unicode names only")
+        path = folder / os.fsdecode(b"x\xfd.png")
+        Image.fromarray(np.full((8, 8, 3), number, np.uint8)).save(path)
+    images = open_folder(tmp_path)
+    assert images.class_names == ("bad\\xfe", "bad\\xff", "gut ä")
+    assert images.labels.tolist() == [0, 1, 2]
+    assert images.sources[2] == "gut ä/x\\xfd.png"
+    assert [int(images.image(i)[0, 0, 0]) for i in range(3)] == [1, 0, 2]
+    write_json(tmp_path / "names.json", [*images.class_names, *images.sources])
+
+
+def test_a_place_that_cannot_be_written_is_named_as_asked_for(tmp_path, capsys, monkeypatch):
+    def refuse(**_):
+        raise PermissionError(13, "Permission denied", "/x/.results-abc123.json")
+
+    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    with pytest.raises(PermissionError) as caught:
+        write_json(tmp_path / "results.json", {})
+    assert caught.value.filename == str(tmp_path / "results.json")
+    monkeypatch.setattr("sys.argv", ["sundog", "results", "run"])
+
+    def fail():
+        raise caught.value
+
+    monkeypatch.setattr(main, "app", fail)
+    with pytest.raises(SystemExit) as stopped:
+        main.main()
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err
+    assert "results.json' must be one that can be read and written; got Permission denied" in said

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from sundog.core.errors import InputError
 from sundog.core.files import write_json
 from sundog.core.inspection.archive import pack
 from sundog.core.inspection.events import read_events
@@ -89,7 +90,10 @@ def write_results(
 
     Raises:
         RunFolderError: not an inspection, or feedback on another one.
+        InputError: a threshold outside [0, 1], or no image per strip.
     """
+    if display_k < 1:
+        raise InputError("Images per strip", expected=">= 1", got=str(display_k))
     folder, query = open_run(run)
     feedback, notes = gather_feedback(folder, query, feedback_file)
     results = compile_results(

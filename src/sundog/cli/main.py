@@ -89,8 +89,10 @@ def main() -> None:
         say_error(error.message)
         sys.exit(2)
     except OSError as error:
-        place = f": {error.filename}" if error.filename else ""
-        say_error(f"{error.strerror or first_line(error)}{place}")
+        place = f"{str(error.filename)!r}" if error.filename else "A file"
+        got = error.strerror or first_line(error)
+        hint = "Choose another place, or change its permissions."
+        say_error(f"{place} must be one that can be read and written; got {got}. {hint}")
         sys.exit(2)
     except Exception as error:
         if os.environ.get(TRACEBACK):

@@ -90,9 +90,9 @@ def open_folder(
     return open_image_files(
         paths,
         np.array(labels, dtype=np.int64),
-        name=root.name or str(root),
+        name=_shown(root.name or str(root)),
         class_names=classes,
-        sources=[p.relative_to(root).as_posix() for p in paths],
+        sources=[_shown(p.relative_to(root).as_posix()) for p in paths],
         metadata=pd.DataFrame({"split": splits}) if len(chosen) > 1 else None,
         skipped=skipped,
         limit=limit,
@@ -123,7 +123,7 @@ def _split_roots(root: Path, split: str | None) -> dict[str, Path]:
 
 
 def _class_names(roots: list[Path], root: Path, given: Sequence[str] | None) -> tuple[str, ...]:
-    names = sorted({p.name for part in roots for p in _subfolders(part)})
+    names = sorted({_shown(p.name) for part in roots for p in _subfolders(part)})
     if given is None:
         return tuple(names)
     outside = sorted(set(names) - set(given))
@@ -145,14 +145,14 @@ def _collect(
     skipped: list[Skipped],
 ) -> None:
     loose = sorted(p for p in part.iterdir() if p.is_file() and _is_image(p))
-    folders = {p.name: p for p in _subfolders(part)}
+    folders = {_shown(p.name): p for p in _subfolders(part)}
     if not folders:
         paths.extend(loose)
         labels.extend([-1] * len(loose))
         return
     for path in loose:
         reason = "the image lies outside the class folders"
-        skipped.append(Skipped(path.relative_to(root).as_posix(), reason))
+        skipped.append(Skipped(_shown(path.relative_to(root).as_posix()), reason))
     for label, name in enumerate(classes):
         before = len(paths)
         for path in _walk(folders[name]) if name in folders else ():
@@ -161,10 +161,15 @@ def _collect(
                 labels.append(label)
             else:
                 reason = "the file's suffix is not that of an image"
-                skipped.append(Skipped(path.relative_to(root).as_posix(), reason))
+                skipped.append(Skipped(_shown(path.relative_to(root).as_posix()), reason))
         if len(paths) == before:
-            where = (part / name).relative_to(root).as_posix()
+            where = _shown((part / name).relative_to(root).as_posix())
             skipped.append(Skipped(where, "the class folder holds no image"))
+
+
+def _shown(name: str) -> str:
+    r"""Return a name as text that can be written: bytes that are no UTF-8 become ``\xff``."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _is_image(path: Path) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
+from sundog.core.errors import InputError
 from sundog.core.inspection.events import SPURIOUS, VERDICTS, Verdict
 from sundog.core.inspection.feedback import Answer, Feedback
 from sundog.core.inspection.finding import Effect, Finding
@@ -216,8 +217,14 @@ def compile_results(
         sig_thresh: ceiling on the adjusted p-value; the query's alpha if None.
         acc_thresh: floor on the absolute gap.
         keep_core: False leaves out what a majority called core or absent.
+
+    Raises:
+        InputError: a threshold outside [0, 1].
     """
     ceiling = query.alpha if sig_thresh is None else sig_thresh
+    for name, value in (("sig_thresh", ceiling), ("acc_thresh", acc_thresh)):
+        if not 0 <= value <= 1:
+            raise InputError(name, expected="in [0, 1]", got=f"{value:g}")
     kept = []
     for judged in judge(query, feedback):
         finding = judged.finding
