@@ -73,17 +73,19 @@ def test_tags_of_a_class_leave_out_its_name_rare_constant_and_twin_tags_and_say_
             "rare": np.eye(12)[0] + np.eye(12)[7],
             "always": np.ones(12),
             "night": np.tile([0, 1, 0, 1, 0, 1], 2),
+            "day": np.tile([1, 0, 1, 0, 1, 0], 2),
         }
     )
     found = class_tags(scores, observed(labels), ("golf ball", "tench"), min_support=2)
     golf = found["golf ball"]
     assert golf.names == ("grass", "night")
-    assert golf.same == {"grass": ("lawn",)}
+    assert golf.same == {"grass": ("lawn",), "night": ("not day",)}
     assert golf.dropped == {
         "too few with it": 1,
         "too few without it": 1,
         "names the class": 1,
         "twin": 1,
+        "opposite": 1,
     }
     np.testing.assert_array_equal(golf.present[:, 0], half[:6].astype(bool))
     assert found["tench"].names == ("golf ball", "night")

@@ -23,7 +23,8 @@ class ClassTags:
         names: one per tag.
         present: ``bool[images, tags]``.
         scores: ``float32[images, tags]``.
-        same: tag -> other tags that the very same images of the class carry: one test for all.
+        same: tag -> other tags that the very same images of the class carry ("not dark": all but
+            those): one test for all.
         dropped: how many tags were left out, by reason.
     """
 
@@ -48,7 +49,8 @@ def class_tags(
 
     Left out are tags that fewer than ``min_support`` images of the class carry, or lack; tags that
     name the class itself (that a "tench" without the tag "tench" is harder says nothing about
-    bias); and, of tags that the same images of the class carry, all but the first.
+    bias); and, of tags that the same images of the class carry, or that part the class in the same
+    two, all but the first.
 
     Args:
         scores: for every image of the image set.
@@ -92,7 +94,7 @@ def shared_tags(
     """Return the same tags for every class, to be compared over all classes together.
 
     Left out are tags that name one of the classes, tags that fewer than ``min_support`` images of
-    all classes carry, or lack, and, of tags that the same images carry, all but the first.
+    all classes carry, or lack, and, of tags that part the images alike, all but the first.
     """
     rows = [observed.positions(name) for name in classes]
     every = np.concatenate([np.empty(0, dtype=np.int64), *rows])
@@ -104,8 +106,8 @@ def shared_tags(
         enough = min(carried[column], len(every) - carried[column]) >= min_support
         if not enough or any(names_the_class(tag, name) for name in observed.class_names):
             continue
-        key = np.packbits(present[:, column]).tobytes()
-        if key not in seen:
+        key, other = (np.packbits(p[:, column]).tobytes() for p in (present, ~present))
+        if key not in seen and other not in seen:
             seen.add(key)
             kept.append(column)
     ends = np.cumsum([0, *(len(part) for part in rows)])
@@ -140,7 +142,9 @@ def _of_class(
     kept: list[int] = []
     same: dict[str, list[str]] = {}
     seen: dict[bytes, str] = {}
-    dropped = {"too few with it": 0, "too few without it": 0, "names the class": 0, "twin": 0}
+    dropped = dict.fromkeys(
+        ("too few with it", "too few without it", "names the class", "twin", "opposite"), 0
+    )
     for column in columns.tolist():
         tag = scores.names[column]
         carried = int(present[:, column].sum())
@@ -152,9 +156,13 @@ def _of_class(
             dropped["too few without it"] += 1
         else:
             key = np.packbits(present[:, column]).tobytes()
+            other = np.packbits(~present[:, column]).tobytes()
             if key in seen:
                 same.setdefault(seen[key], []).append(tag)
                 dropped["twin"] += 1
+            elif other in seen:
+                same.setdefault(seen[other], []).append(f"not {tag}")
+                dropped["opposite"] += 1
             else:
                 seen[key] = tag
                 kept.append(column)

@@ -17,7 +17,8 @@ const lowerBound = (f) => {
 };
 const orInfinity = (value) => (value === null ? Infinity : value);
 const ORDERS = {
-  "adjusted p": (a, b) => orInfinity(a.p_adjusted) - orInfinity(b.p_adjusted) || lowerBound(b) - lowerBound(a),
+  "adjusted p": (a, b) => Boolean(a.explained_by?.length) - Boolean(b.explained_by?.length)
+    || orInfinity(a.p_adjusted) - orInfinity(b.p_adjusted) || lowerBound(b) - lowerBound(a),
   "lower bound of the gap": (a, b) => lowerBound(b) - lowerBound(a) || 0,
   "size of the gap": (a, b) => Math.abs(b.effect.gap ?? 0) - Math.abs(a.effect.gap ?? 0),
   "class": (a, b) => a.class_name.localeCompare(b.class_name),
