@@ -352,3 +352,43 @@ def test_an_unknown_overlay_or_nothing_to_tag_with_is_said_at_once(tmp_path):
         inspect_images(subject, tmp_path / "a", taggers="", progress=False)
     with pytest.raises(InputError, match="no sorter"):
         inspect_images(subject, tmp_path / "b", concepts=["water"], progress=False)
+
+
+def test_what_cannot_be_inspected_leaves_no_folder_behind(tmp_path):
+    images, _ = image_set(per_class=10)
+    subject = make_subject(images, classifier())
+    with pytest.raises(UnknownNameError, match="day"):
+        inspect_images(subject, tmp_path / "run", taggers="photometric", classes=["dax"])
+    with pytest.raises(UnknownNameError, match="grad_cam"):
+        inspect_images(subject, tmp_path / "run", taggers="photometric", overlay="grad_cm")
+    bare = from_arrays(np.stack([images.image(i) for i in range(4)]))
+    with pytest.raises(SundogError, match="labelled"):
+        inspect_images(make_subject(bare, classifier()), tmp_path / "run", taggers="photometric")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"max_tags_in_combo": 0}, "max_tags_in_combo"),
+        ({"min_pop_thresh": 0}, "min_pop_thresh"),
+        ({"sig_thresh": 1.5}, "sig_thresh"),
+        ({"acc_diff_thresh": -1}, "acc_diff_thresh"),
+        ({"minimal_criteria": [0.1]}, "minimal_criteria"),
+        ({"mode": "greedy"}, "mode"),
+    ],
+)
+def test_thresholds_out_of_range_are_named_as_they_were_given(arguments, said, tmp_path):
+    images, _ = image_set(per_class=10)
+    analysis = sundog.AnalyzeComplexBias(classifier(), images, "photometric", progress=False)
+    with pytest.raises(SundogError, match=said):
+        analysis.extract_complex_biases(save_to_path=tmp_path / "run", **arguments)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_tagger_that_is_none_is_refused():
+    images, _ = image_set(per_class=10)
+    with pytest.raises(SundogError, match="a tagger or its name"):
+        sundog.AnalyzeComplexBias(classifier(), images, 5, progress=False)
+    with pytest.raises(SundogError, match="at least one tagger"):
+        sundog.AnalyzeComplexBias(classifier(), images, None, progress=False)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sundog.core.inspection.feedback import Answer, Feedback
 from sundog.core.inspection.finding import (
     Effect,
     Evidence,
@@ -178,6 +179,16 @@ def test_results_are_filtered_by_the_corrected_p_and_the_gap(thresholds, kept):
     results = compile_results(made, **thresholds)
     assert len(results.findings) == kept
     assert results.left_out == 3 - kept
+
+
+def test_a_concept_without_a_test_is_listed_only_if_people_called_it_a_shortcut():
+    neuron = finding(("neuron 3",), p=None, p_adjusted=None, significant=False)
+    made = query([neuron])
+    assert compile_results(made).findings == ()
+    for verdict, kept in (("background", 1), ("core", 0)):
+        said = Answer(finding=neuron.id, reviewer="ann", verdict=verdict)
+        feedback = Feedback(query=made.content_hash(), answers=(said,))
+        assert len(compile_results(made, feedback).findings) == kept
 
 
 def test_a_strip_is_drawn_with_every_picture_in_its_own_square():

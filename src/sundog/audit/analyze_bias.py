@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from sundog.audit.analysis import as_list, check_classes_list, choose_path, open_analysis
+from sundog.audit.evidence import check_overlay
 from sundog.audit.inspect_run import Looked, look
-from sundog.audit.observed import Observed, choose_classes, observe
+from sundog.audit.observed import Observed, check_classes, choose_classes, observe
 from sundog.audit.query_files import concept_scores, keep_for_review, with_evidence, write_query
 from sundog.audit.rankings import Concepts, rank_images, read_rankings
 from sundog.audit.results_run import write_results
@@ -152,6 +153,8 @@ class AnalyzeBias:
                 expected=">= 0, >= 1 and >= 0",
                 got=f"{top_concepts}, {top_k} and {sample}",
             )
+        check_classes(self.subject, self.classes_list)
+        check_overlay(overlay)
         settings = SearchSettings(
             metric=self.metric,
             alpha=alpha,
@@ -262,6 +265,10 @@ class AnalyzeBias:
                 expected="called after get_potential_biases",
                 got="no query yet",
                 hint="For a folder of an earlier session: sundog results FOLDER.",
+            )
+        if top_k < 1 or display_top_k < 1:
+            raise InputError(
+                "top_k and display_top_k", expected=">= 1", got=f"{top_k} and {display_top_k}"
             )
         archive = Path(save_to_path) if save_to_path is not None else self.path / "results.sundog"
         done = write_results(

@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from sundog.audit.analysis import as_list, check_classes_list, choose_path, open_analysis
+from sundog.audit.evidence import check_overlay
 from sundog.audit.inspect_run import look
-from sundog.audit.observed import choose_classes, observe
+from sundog.audit.observed import check_classes, choose_classes, observe
 from sundog.audit.query_files import keep_for_review, with_evidence, write_query
 from sundog.audit.results_run import write_results
 from sundog.audit.search_settings import SearchSettings
 from sundog.audit.searches import search_biases
 from sundog.audit.taggers import make_taggers
 from sundog.bias.complex_adjust import Adjustment
-from sundog.bias.minimality import Minimality
+from sundog.bias.minimality import Minimality, check_criteria
 from sundog.concepts.tagger import Tagger
-from sundog.core.errors import UnknownNameError
+from sundog.core.errors import InputError, UnknownNameError
 from sundog.core.run_folder import RunFolder
 from sundog.data.transforms import Resize
 
@@ -130,6 +131,18 @@ class AnalyzeComplexBias:
         """
         if mode not in MODES:
             raise UnknownNameError("mode", mode, MODES)
+        for name, value, fits in (
+            ("max_tags_in_combo", max_tags_in_combo, max_tags_in_combo >= 1),
+            ("min_pop_thresh", min_pop_thresh, min_pop_thresh >= 1),
+            ("display_k", display_k, display_k >= 1),
+            ("acc_diff_thresh", acc_diff_thresh, 0 <= acc_diff_thresh <= 1),
+            ("sig_thresh", sig_thresh, 0 < sig_thresh < 1),
+        ):
+            if not fits:
+                wanted = ">= 1" if isinstance(value, int) else "between 0 and 1"
+                raise InputError(name, expected=wanted, got=str(value))
+        check_classes(self.subject, self.classes_list)
+        check_overlay(overlay)
         rule: Minimality = minimality or ("noise" if minimal_criteria is None else "recursive")
         settings = SearchSettings(
             metric=self.metric,
@@ -146,6 +159,7 @@ class AnalyzeComplexBias:
             top_k=display_k,
             seed=self.seed,
         )
+        check_criteria(rule, minimal_criteria, max_tags=max_tags_in_combo)
         asked = {**settings.to_dict(), "taggers": [tagger.name for tagger in self.taggers]}
         self.path = choose_path(save_to_path, kind="complex", subject=self.subject, asked=asked)
         with RunFolder.open(

@@ -204,10 +204,19 @@ def _write_overlays(
     return written, (f"Overlays: {method}, for the class that the classifier predicts.",)
 
 
+def check_overlay(overlay: str | None) -> None:
+    """Refuse a name that is neither a method, ``auto`` nor ``none``.
+
+    Raises:
+        UnknownNameError: suggests the nearest.
+    """
+    if overlay is not None and overlay not in (*METHODS, "auto", "none"):
+        raise UnknownNameError("overlay", overlay, (*METHODS, "auto", "none"))
+
+
 def _method(subject: Subject, asked: str) -> str | None:
     if asked != "auto":
-        if asked not in METHODS:
-            raise UnknownNameError("--overlay", asked, METHODS)
+        check_overlay(asked)
         return asked
     probe = torch.zeros(1, 3, *subject.size, device=subject.classifier.device)
     for name in ("grad_cam", "gradient_norm"):

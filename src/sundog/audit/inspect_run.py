@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sundog.audit.observed import Observed, choose_classes, observe
+from sundog.audit.evidence import check_overlay
+from sundog.audit.observed import Observed, check_classes, choose_classes, observe
 from sundog.audit.query_files import keep_for_review, with_evidence, write_query
 from sundog.audit.rankings import Concepts, rank_images
 from sundog.audit.results_run import write_results
@@ -140,6 +141,8 @@ def inspect_images(
             got="no sorter",
             hint="Add --sorter conse, or name tags with a csv tagger.",
         )
+    check_classes(subject, classes)
+    check_overlay(overlay)
     settings = _criteria(settings)
     arguments = {
         "taggers": [tagger.name for tagger in made],

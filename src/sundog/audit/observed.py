@@ -120,6 +120,23 @@ def observe(
     )
 
 
+def check_classes(subject: Subject, classes: Sequence[str] | None) -> None:
+    """Refuse, before anything is computed, what cannot be inspected.
+
+    Raises:
+        DataError: no labelled image, or a class without images.
+        UnknownNameError: an unknown class; suggests the nearest.
+    """
+    if not (subject.labels >= 0).any():
+        raise DataError(
+            f"Image set {subject.image_set.name!r}",
+            expected="labelled: bias is looked for inside each class",
+            got=f"{len(subject.labels)} images without a label",
+        )
+    frame = pd.DataFrame({"label": subject.labels[subject.labels >= 0]})
+    choose_classes(Observed(frame=frame, class_names=subject.class_names), classes)
+
+
 def choose_classes(observed: Observed, classes: Sequence[str] | None) -> tuple[str, ...]:
     """Return the classes to inspect: those asked for, or all that have images.
 

@@ -163,7 +163,7 @@ def make_subject(
     return Subject(
         image_set=image_set,
         classifier=classifier,
-        class_names=tuple(name.replace("_", " ") for name in names),
+        class_names=_spoken(names),
         labels=align_labels(
             image_set.labels,
             set_names=image_set.class_names,
@@ -174,6 +174,12 @@ def make_subject(
         resize=resize,
         batch_size=batch_size,
     )
+
+
+def _spoken(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names with spaces for underscores, unless two would become one."""
+    spoken = tuple(name.replace("_", " ") for name in names)
+    return spoken if len(set(spoken)) == len(spoken) else tuple(names)
 
 
 def _count_classes(classifier: Classifier, size: tuple[int, int]) -> int:

@@ -38,7 +38,7 @@ def make_taggers(
     """
     parts = _parts(asked)
     if not parts:
-        raise InputError("--taggers", expected="at least one tagger", got="none")
+        raise InputError("taggers", expected="at least one tagger", got="none")
     optional = asked == DEFAULT_TAGGERS
     made: list[Tagger] = []
     notes: list[str] = []
@@ -46,6 +46,8 @@ def make_taggers(
         if isinstance(part, Tagger):
             made.append(part)
             continue
+        if not isinstance(part, str):
+            raise InputError("A tagger", expected="a tagger or its name", got=type(part).__name__)
         name, given = _parse(part)
         if name not in TAGGERS:
             raise UnknownNameError("tagger", name, TAGGERS)
@@ -56,7 +58,7 @@ def make_taggers(
                 raise
             notes.append(f"Tagger {name!r} was left out: {error.message}")
     if not made:
-        raise InputError("--taggers", expected="at least one that works here", got="; ".join(notes))
+        raise InputError("taggers", expected="at least one that works here", got="; ".join(notes))
     return made, notes
 
 
@@ -119,7 +121,7 @@ def _with_subject(name: str, given: Mapping[str, Any], subject: Subject | None) 
     return {**own, **given}
 
 
-def _parts(asked: str | Sequence[str | Tagger]) -> list[str | Tagger]:
+def _parts(asked: str | Sequence[Any]) -> list[Any]:
     if not isinstance(asked, str):
         return list(asked)
     return [part.strip() for part in asked.split(",") if part.strip()]

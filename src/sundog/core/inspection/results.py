@@ -211,6 +211,9 @@ def compile_results(
 ) -> Results:
     """Filter the findings and join them with the verdicts.
 
+    A concept that cannot be tested (a neuron of the classifier itself) stays if people called it a
+    shortcut.
+
     Args:
         query: what was put before the reviewers.
         feedback: what they said, or None.
@@ -229,12 +232,15 @@ def compile_results(
     for judged in judge(query, feedback):
         finding = judged.finding
         gap = finding.effect.gap
-        passes = (
+        tested = (
             finding.p_adjusted is not None
             and finding.p_adjusted <= ceiling
             and gap is not None
             and abs(gap) >= acc_thresh
-            and (keep_core or judged.decision not in ("core", "concept absent"))
+        )
+        by_eye = finding.p_adjusted is None and judged.decision == "shortcut"
+        passes = (tested or by_eye) and (
+            keep_core or judged.decision not in ("core", "concept absent")
         )
         if passes:
             kept.append(judged)
