@@ -45,7 +45,8 @@ class PatchTagger(Tagger):
     What it finds: patches of exact or nearly exact colours in at least 5 % of the images of a
     class (or of the set) and in at least 6 of them; prints at a fixed place in about a fifth of
     the images of a class, also half-transparent ones. What it does not: patches that are rotated
-    or rescaled from image to image, or half-transparent and at changing places.
+    or rescaled from image to image, or half-transparent and at changing places; a few single
+    pixels; what more than 95 % of the images carry, such as a background they share.
     """
 
     name = "patches"
