@@ -126,6 +126,11 @@ def test_a_finding_says_what_counting_by_hand_says(run):
     assert finding.errors == (~correct[has]).sum()
 
 
+def test_tags_that_split_no_class_are_told(run):
+    (note,) = [note for note in run.query.notes if "could be compared in no class" in note]
+    assert "JPEG blocks" in note or "landscape" in note or "more" in note
+
+
 def test_evidence_images_have_cards_and_files_and_random_samples_are_of_the_right_side(run):
     query = Query.read(run.path / "query.json")
     assert query == run.query

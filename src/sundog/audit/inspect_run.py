@@ -269,7 +269,7 @@ def look(
             min_support=min(settings.min_support, settings.min_pop),
         )
         across = shared_tags(scores, observed, classes, min_support=settings.min_pop)
-        notes += _unknown(scores)
+        notes += [*_unknown(scores), *_useless(scores, tags)]
     rankings = None
     if sorter is not None:
         ranked = rank_images(
@@ -311,6 +311,20 @@ def _unknown(scores: TagScores) -> list[str]:
         return []
     listed = ", ".join(some[:5]) + (f" and {len(some) - 5} more" if some[5:] else "")
     return [f"Tags that are not known for every image count as absent there: {listed}."]
+
+
+def _useless(scores: TagScores, tags: Mapping[str, ClassTags]) -> list[str]:
+    """Return a note on tags that could be compared in no class."""
+    used = {name for table in tags.values() for name in table.names}
+    used |= {other for table in tags.values() for same in table.same.values() for other in same}
+    unused = [n for n in scores.names if n not in used and f"not {n}" not in used]
+    if not unused:
+        return []
+    listed = ", ".join(unused[:5]) + (f" and {len(unused) - 5} more" if unused[5:] else "")
+    return [
+        f"{len(unused)} of {len(scores.names)} tags could be compared in no class: too few images "
+        f"carry or lack them ({listed})."
+    ]
 
 
 def _criteria(settings: SearchSettings) -> SearchSettings:

@@ -88,10 +88,11 @@ NetworkOutputOption = Annotated[
     ),
 ]
 PathColumn = Annotated[
-    str | None, typer.Option("--path-column", help="Column of a manifest with the paths [path].")
+    str | None,
+    typer.Option("--path-column", help="Column of a manifest with the paths; path if not given."),
 ]
 LabelColumn = Annotated[
-    str | None, typer.Option("--label-column", help="Column with the labels [label].")
+    str | None, typer.Option("--label-column", help="Column with the labels; label if not given.")
 ]
 Palette = Annotated[
     str,

@@ -26,7 +26,10 @@ def results(
     sig_thresh: Annotated[
         float | None,
         typer.Option(
-            "--sig-thresh", min=0.0, max=1.0, help="Ceiling on the adjusted p-value [the run's]."
+            "--sig-thresh",
+            min=0.0,
+            max=1.0,
+            help="Ceiling on the adjusted p-value; the run's own if not given.",
         ),
     ] = None,
     acc_thresh: Annotated[
