@@ -144,6 +144,18 @@ def test_the_page_escapes_names_and_tells_independent_findings_first(tmp_path):
     assert "gives -33 points" in html
 
 
+def test_a_learned_tag_is_shown_itself(tmp_path):
+    (tmp_path / "images").mkdir()
+    Image.fromarray(np.full((6, 6, 3), (250, 120, 0), np.uint8)).save(tmp_path / "images/p.png")
+    made = query([finding(("patch 1",))]).model_copy(
+        update={"previews": {"patch 1": "images/p.png"}}
+    )
+    page = inspect_page(made, compile_results(made), folder=tmp_path)
+    (picture,) = page.sections[1].pictures
+    drawn = picture.source.axes[0].images[0].get_array()
+    np.testing.assert_array_equal(drawn[drawn.shape[0] // 2, drawn.shape[1] // 2], (250, 120, 0))
+
+
 def test_nothing_found_says_what_could_have_been_seen(tmp_path):
     small = query([])
     page = inspect_page(small, compile_results(small), folder=tmp_path)

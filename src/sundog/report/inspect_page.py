@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from PIL import Image
 
 from sundog.core.inspection.finding import Evidence, Finding
@@ -203,6 +204,7 @@ def _one(query: Query, judged: Judged, folder: Path, *, display_k: int, number: 
     wanted = sum(min(display_k, sum(e.strip == name for e in finding.evidence)) for name in STRIPS)
     missing = wanted - sum(len(strip.shots) for strip in strips)
     lost = f"{missing} of {wanted} pictures of this finding could not be read." if missing else ""
+    strips.append(_preview(query, finding.concepts, folder))
     strips = [strip for strip in strips if strip.shots]
     names = " + ".join(judged.names)
     pictures = []
@@ -278,14 +280,31 @@ def _strip(
 
 def _shot(query: Query, evidence: Evidence, folder: Path) -> Shot | None:
     card = query.images[evidence.image]
-    try:
-        with Image.open(folder / card.thumbnail) as image:
-            if image.width * image.height > MOST_PIXELS:
-                return None
-            pixels = np.asarray(image.convert("RGB"))
-    except UNREADABLE:  # the strip is shorter then, and the section says so; the numbers stand
+    pixels = _pixels(folder / card.thumbnail)
+    if pixels is None:
         return None
     return Shot(pixels=pixels, predicted=card.predicted, correct=card.correct)
+
+
+def _preview(query: Query, concepts: Sequence[str], folder: Path) -> Strip:
+    """Return what a learned tag stands for: a stamp, or the middle of a cluster."""
+    shots = []
+    for concept in concepts:
+        file = query.previews.get(concept)
+        pixels = None if file is None else _pixels(folder / file)
+        if pixels is not None:
+            shots.append(Shot(pixels=pixels, predicted=concept, correct=None))
+    return Strip(title="The tag itself, enlarged", shots=shots)
+
+
+def _pixels(file: Path) -> NDArray[np.uint8] | None:
+    try:
+        with Image.open(file) as image:
+            if image.width * image.height > MOST_PIXELS:
+                return None
+            return np.asarray(image.convert("RGB"))
+    except UNREADABLE:  # the strip is shorter then, and the section says so; the numbers stand
+        return None
 
 
 def _classes(classes: Sequence[ClassSummary]) -> Section:
