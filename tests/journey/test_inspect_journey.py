@@ -15,6 +15,7 @@ from sundog.audit.results_run import write_results
 from sundog.audit.search_settings import SearchSettings
 from sundog.audit.subject import make_subject
 from sundog.cli.main import app
+from sundog.concepts.sorter import Sorter
 from sundog.core.errors import InputError, RunFolderError, SundogError, UnknownNameError
 from sundog.core.inspection.archive import unpack
 from sundog.core.inspection.events import Event, append_event, read_events
@@ -237,6 +238,39 @@ def test_the_object_of_the_library_in_five_lines(tmp_path):
     assert results["findings"]
     assert all(j["finding"]["ranking"]["top_k"] == 10 for j in results["findings"])
     assert (tmp_path / "query" / "results.sundog").is_file()
+
+
+class Redness(Sorter):
+    """Ranks by the red of the first row, whatever the concept."""
+
+    name = "redness"
+    width = 1
+
+    def identity(self):
+        return {"name": self.name, "version": self.version}
+
+    def embed(self, rows):
+        return np.array([[image[0, :, 0].mean()] for image in rows.images], np.float32)
+
+    def score(self, embeddings, concept, class_name):
+        return embeddings[:, 0].copy()
+
+
+def test_with_a_tagger_and_a_sorter_the_tags_are_tested_and_the_sorter_ranks(tmp_path):
+    images, framed = image_set()
+    options = {"tagger": "photometric", "progress": False}
+    both = sundog.AnalyzeBias(classifier(), images, Redness(), **options)
+    rankings = both.get_potential_biases(save_to_path=tmp_path / "both", replicate=False)
+    alone = sundog.AnalyzeBias(classifier(), images, None, **options)
+    alone.get_potential_biases(save_to_path=tmp_path / "alone", replicate=False)
+    for concepts in rankings.values():
+        for order in concepts.values():
+            count = int(framed[order.numpy()].sum())
+            assert framed[order.numpy()[:count]].all()
+    found = [Query.read(tmp_path / name / "query.json") for name in ("both", "alone")]
+    tested = [[(f.id, f.p_adjusted, f.effect) for f in query.findings] for query in found]
+    assert tested[0] == tested[1]
+    assert any("ranked by redness" in note for note in found[0].notes)
 
 
 def test_given_rankings_are_tested_in_either_nesting_and_a_wrong_length_is_refused(tmp_path):
