@@ -1,0 +1,65 @@
+"""The lowest of several proportions, the largest gap between them, and their mean, with intervals.
+
+A plain interval of the proportion that happened to come out lowest is too low: it was selected.
+The intervals here hold for all proportions at once, so they hold for the selected one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import combinations
+
+from sundog.core.statistics import Estimate, proportion_difference, wilson_interval
+
+
+def mean_of_proportions(hits: Sequence[int], sizes: Sequence[int], *, level: float) -> Estimate:
+    """Return the mean of independent proportions, each counted once, with its MOVER interval.
+
+    ``m - sqrt(sum (p_i - l_i)²) / k`` to ``m + sqrt(sum (u_i - p_i)²) / k`` with Wilson's ends
+    l and u. A proportion of nothing counts as 0 without an error. ``n`` is the sum of the sizes.
+
+    Source: Zou & Donner, 2008, Statistics in Medicine 27, 1693-1702.
+    """
+    parts = [wilson_interval(h, n, level=level) for h, n in zip(hits, sizes, strict=True)]
+    total, k = sum(sizes), len(parts)
+    if not k:
+        return Estimate(math.nan, math.nan, math.nan, total, level, "mover")
+    filled = [part for part in parts if part.n]
+    mean = math.fsum(part.value for part in filled) / k
+    below = math.sqrt(math.fsum((part.value - part.low) ** 2 for part in filled)) / k
+    above = math.sqrt(math.fsum((part.high - part.value) ** 2 for part in filled)) / k
+    return Estimate(mean, max(0.0, mean - below), min(1.0, mean + above), total, level, "mover")
+
+
+def lowest_proportion(hits: Sequence[int], sizes: Sequence[int], *, level: float) -> Estimate:
+    """Return the lowest of independent proportions; the interval is of the lowest true one.
+
+    ``n`` is the size of the group that came out lowest. NaN without groups.
+    """
+    if not sizes:
+        return Estimate(math.nan, math.nan, math.nan, 0, level, "wilson, simultaneous")
+    each = level ** (1 / len(sizes))
+    parts = [wilson_interval(h, n, level=each) for h, n in zip(hits, sizes, strict=True)]
+    lowest = min(parts, key=lambda part: part.value)
+    low, high = min(part.low for part in parts), min(part.high for part in parts)
+    return Estimate(lowest.value, low, high, lowest.n, level, "wilson, simultaneous")
+
+
+def largest_gap(hits: Sequence[int], sizes: Sequence[int], *, level: float) -> Estimate:
+    """Return the highest minus the lowest of independent proportions, with the same promise.
+
+    ``n`` is the number of images in all groups. NaN with fewer than two groups.
+    """
+    method = "newcombe, simultaneous"
+    pairs = list(combinations(range(len(sizes)), 2))
+    if not pairs:
+        return Estimate(math.nan, math.nan, math.nan, sum(sizes), level, method)
+    each = 1 - (1 - level) / len(pairs)
+    parts = [
+        proportion_difference(hits[a], sizes[a], hits[b], sizes[b], level=each) for a, b in pairs
+    ]
+    value = max(abs(part.value) for part in parts)
+    low = max(max(part.low, -part.high) for part in parts)
+    high = max(max(part.high, -part.low) for part in parts)
+    return Estimate(value, max(0.0, low), min(1.0, high), sum(sizes), level, method)
