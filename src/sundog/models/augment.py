@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 import torch
+from jaxtyping import Bool, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -35,21 +36,45 @@ def augment_images(images: Images, indices: Labels, draws: Tensor, *, augment: A
     """
     if augment == "none":
         return images
-    drawn = draws[indices]
-    flipped = torch.where(drawn[:, 0, None, None, None] < 0.5, images.flip(3), images)
+    height, width = images.shape[2:]
+    mirrored, shifts = augmentation_moves(
+        indices, draws, augment=augment, image_size=(height, width)
+    )
+    flipped = torch.where(mirrored[:, None, None, None].to(images.device), images.flip(3), images)
     if augment == "flip":
         return flipped
-    height, width = images.shape[2:]
     reach = (height // 8, width // 8)
     padded = F.pad(flipped, (reach[1], reach[1], reach[0], reach[0]))
-    top = (drawn[:, 1] * (2 * reach[0] + 1)).long().tolist()
-    left = (drawn[:, 2] * (2 * reach[1] + 1)).long().tolist()
     return torch.stack(
         [
-            image[:, y : y + height, x : x + width]
-            for image, y, x in zip(padded, top, left, strict=True)
+            image[:, y + reach[0] : y + reach[0] + height, x + reach[1] : x + reach[1] + width]
+            for image, (y, x) in zip(padded, shifts.tolist(), strict=True)
         ]
     )
+
+
+def augmentation_moves(
+    indices: Labels, draws: Tensor, *, augment: Augment, image_size: tuple[int, int]
+) -> tuple[Bool[Tensor, "batch"], Int64[Tensor, "batch 2"]]:
+    """Return which images are mirrored, and by how many rows and columns each window is shifted.
+
+    Pixel (y, x) of the (mirrored) image is found at ``(y - rows, x - columns)`` afterwards: a mask
+    must move in the same way.
+
+    Args:
+        indices: positions in the image set, rows of ``draws``.
+        draws: from :func:`augmentation_draws`.
+        augment: ``none``, ``flip`` or ``flip-shift``.
+        image_size: (height, width) in pixels.
+    """
+    drawn = draws[indices]
+    shifts = torch.zeros((len(drawn), 2), dtype=torch.int64)
+    if augment == "none":
+        return torch.zeros(len(drawn), dtype=torch.bool), shifts
+    if augment == "flip-shift":
+        reach = torch.tensor([image_size[0] // 8, image_size[1] // 8])
+        shifts = (drawn[:, 1:] * (2 * reach + 1)).long() - reach
+    return drawn[:, 0] < 0.5, shifts
 
 
 def augmentation_draws(count: int, *, seed: int, epoch: int) -> Tensor:

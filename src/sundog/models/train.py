@@ -40,6 +40,7 @@ from sundog.models.training_options import (
     Schedule,
     TrainingOptions,
 )
+from sundog.models.training_recipe import TrainingRecipe
 from sundog.models.training_state import STATE_FILE, load_state, save_state
 from sundog.models.zoo import get_model
 
@@ -80,6 +81,7 @@ def train_classifier(
     schedule: Schedule = "cosine",
     precision: Precision = "32-true",
     evaluate_every: int = 1,
+    recipe: TrainingRecipe | None = None,
     out_dir: str | os.PathLike[str] | None = None,
     device: str | torch.device = "auto",
     resume: bool = True,
@@ -118,6 +120,7 @@ def train_classifier(
         schedule: ``cosine`` or ``constant``.
         precision: ``32-true`` or ``bf16-mixed``.
         evaluate_every: epochs between evaluations; the last epoch always is.
+        recipe: what is done differently from plain cross-entropy (a debiasing method, say).
         out_dir: the run's folder; None writes nothing.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         resume: go on where a run with the same arguments in ``out_dir`` stopped (a finished one is
@@ -169,6 +172,8 @@ def train_classifier(
         "start_fingerprint": model_fingerprint(classifier),
         "device": str(place),
     }
+    if recipe is not None:
+        args["recipe"] = recipe.describe()
     if folder is not None:
         args = open_folder(folder, args, resume=resume)
         if args["finished"]:
@@ -195,12 +200,12 @@ def train_classifier(
     # Kept with the weights: at another size the trained network would answer otherwise.
     classifier.input_size = trained_on.image_size
     split = "train" if validation_set is None else "validation"
-    run = TrainingLoop(classifier, options, trained_on, train_cue, place)
+    run = TrainingLoop(classifier, options, trained_on, train_cue, place, recipe)
     history: list[dict[str, Any]] = []
     state = folder / STATE_FILE if folder is not None else None
     start = 0
     if state is not None and state.is_file():
-        notes = load_state(state, classifier, run.optimizer)
+        notes = load_state(state, run.trained, run.optimizer, recipe=run.recipe)
         start, history = int(notes["epoch"]), list(notes["history"])
     final: list[Evaluation] = []
     with make_progress(visible=progress) as display:
@@ -225,9 +230,11 @@ def train_classifier(
                     about = {"epoch": epoch + 1, "split": split, "cue_on": cue is not None}
                     history.append({**_identity(args, cue), **about, **result.to_dict()})
                     history[-1]["train_loss"] = loss
+                    if recipe is not None:
+                        history[-1]["recipe"] = recipe.notes()
             if state is not None and folder is not None:
                 notes = {"epoch": epoch + 1, "history": history}
-                save_state(state, classifier, run.optimizer, notes=notes)
+                save_state(state, run.trained, run.optimizer, notes=notes, recipe=run.recipe)
                 write_history(folder, history)
     if not final:  # killed between the last epoch and the end
         final = [
