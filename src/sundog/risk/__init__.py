@@ -1,0 +1,1 @@
+"""Risk per image: representation, epistemic and aleatoric."""
