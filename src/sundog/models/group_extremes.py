@@ -32,6 +32,23 @@ def mean_of_proportions(hits: Sequence[int], sizes: Sequence[int], *, level: flo
     return Estimate(mean, max(0.0, mean - below), min(1.0, mean + above), total, level, "mover")
 
 
+def mean_of_differences(parts: Sequence[Estimate], *, level: float) -> Estimate:
+    """Return the mean of independent differences, each counted once, with its MOVER interval.
+
+    Differences of nothing (n = 0) are left out. ``n`` is the sum of the sizes.
+
+    Source: Zou & Donner, 2008, Statistics in Medicine 27, 1693-1702.
+    """
+    filled = [part for part in parts if part.n]
+    k, total = len(filled), sum(part.n for part in filled)
+    if not k:
+        return Estimate(math.nan, math.nan, math.nan, total, level, "mover")
+    mean = math.fsum(part.value for part in filled) / k
+    below = math.sqrt(math.fsum((part.value - part.low) ** 2 for part in filled)) / k
+    above = math.sqrt(math.fsum((part.high - part.value) ** 2 for part in filled)) / k
+    return Estimate(mean, max(-1.0, mean - below), min(1.0, mean + above), total, level, "mover")
+
+
 def lowest_proportion(hits: Sequence[int], sizes: Sequence[int], *, level: float) -> Estimate:
     """Return the lowest of independent proportions; the interval is of the lowest true one.
 

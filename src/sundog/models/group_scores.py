@@ -126,7 +126,7 @@ class GroupScores:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything for JSON: dictionaries, lists and numbers, NaN as None."""
-        plain: dict[str, Any] = _without_nan(asdict(self))
+        plain: dict[str, Any] = without_nan(asdict(self))
         return plain
 
     def table(self) -> pd.DataFrame:
@@ -362,11 +362,12 @@ def _first(values: ArrayLike, *, smallest: bool) -> int:
     return int(array.argmin() if smallest else array.argmax())
 
 
-def _without_nan(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
+    """Return nested dictionaries and lists with NaN and infinity as None, for JSON."""
     if isinstance(value, dict):
-        return {key: _without_nan(part) for key, part in value.items()}
+        return {key: without_nan(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_without_nan(part) for part in value]
+        return [without_nan(part) for part in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
