@@ -60,6 +60,7 @@ class Page:
             ``plain`` the page does not judge. Written as a word too, never by colour alone.
         lead: one or two sentences under the headline.
         footer: the last line, for instance version and date; nothing is added to it.
+        word: stands above the headline instead of the tone's own word.
     """
 
     title: str
@@ -68,6 +69,7 @@ class Page:
     tone: Literal["alarm", "calm", "unsure", "plain"] = "plain"
     lead: str = ""
     footer: str = ""
+    word: str = ""
 
 
 _WORDS = {
@@ -125,7 +127,7 @@ def render(page: Page, *, max_bytes: int = MAX_BYTES) -> str:
         ]
         html = template.render(
             page=page,
-            word=_WORDS[page.tone],
+            word=page.word or _WORDS[page.tone],
             anchors=_anchors([section.title for section in page.sections]),
             tables=shown,
             pictures=pictures,
