@@ -6,17 +6,20 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 
-from sundog.core.errors import DataError, MissingExtraError
+from sundog.core.errors import DataError, InputError, MissingExtraError
 from sundog.data.arrays import Layout, array_to_pixels
 from sundog.data.content import Pixels, pixel_id
 from sundog.data.image_set import ImageSet
 from sundog.data.labels import resolve_labels
 from sundog.data.sampling import balanced_sample
+
+Channels = Literal["rgb", "bgr"]
+"""Order of the colours in a file; OpenCV writes bgr. Images of a set are always RGB."""
 
 
 def open_hdf5(
@@ -26,6 +29,7 @@ def open_hdf5(
     class_names: Sequence[str] | None = None,
     image_key: str = "images",
     label_key: str = "labels",
+    channels: Channels = "rgb",
     limit: int | None = None,
     seed: int = 0,
 ) -> ImageSet:
@@ -40,14 +44,20 @@ def open_hdf5(
         split: name of the group that holds the data sets; None: the file's root.
         class_names: in order, or None.
         image_key: data set ``uint8[n, h, w, c]`` (c = 1, 3 or 4) or ``[n, h, w]``.
-        label_key: data set ``[n]`` of indices or names; unlabelled if the file has none.
+        label_key: data set ``[n]`` or ``[n, 1]`` of indices or names; unlabelled if the file has
+            none.
+        channels: order of the colours in the file, ``rgb`` or ``bgr`` (the face lab's
+            ``train_face.h5``). A file does not say it: look at an image.
         limit: at most so many images, class-balanced.
         seed: of the draw of ``limit``.
 
     Raises:
         DataError: missing or broken file, no such group or data set, wrong type or shape.
+        InputError: an unknown order of colours, or ``bgr`` for grey images.
         MissingExtraError: h5py is not installed.
     """
+    if channels not in get_args(Channels):
+        raise InputError("channels", expected=f"one of {get_args(Channels)}", got=repr(channels))
     file_path = Path(path)
     with _open(file_path) as file:
         if split is not None and split not in file:
@@ -70,10 +80,12 @@ def open_hdf5(
                 expected="uint8[n, h, w, c] with c = 1, 3 or 4, n > 0",
                 got=f"{images.dtype}{shape}",
             )
+        if channels == "bgr" and (images.ndim == 3 or shape[3] == 1):
+            raise InputError("channels", expected="'rgb' for grey images", got="'bgr'")
         columns = {
             key: _values(group[key])
             for key in group
-            if key != image_key and getattr(group[key], "shape", None) == shape[:1]
+            if key != image_key and getattr(group[key], "shape", None) in (shape[:1], (shape[0], 1))
         }
         if label_key in group and label_key not in columns:
             raise DataError(
@@ -85,7 +97,7 @@ def open_hdf5(
         labels, names = resolve_labels(columns.get(label_key, [None] * shape[0]), stored)
         sources = [f"{file_path.name}[{i}]" for i in range(shape[0])]
         chosen = balanced_sample(labels, sources, limit=limit, seed=seed)
-        ids = [pixel_id(array_to_pixels(images[i], layout)) for i in chosen.tolist()]
+        ids = [pixel_id(_pixels(images[i], layout, channels)) for i in chosen.tolist()]
     columns.pop(label_key, None)
     return ImageSet(
         name=file_path.stem,
@@ -93,7 +105,7 @@ def open_hdf5(
         labels=labels[chosen],
         ids=ids,
         sources=[sources[i] for i in chosen],
-        read=_reader(file_path, split, image_key, layout, chosen),
+        read=_reader(file_path, split, image_key, layout, channels, chosen),
         metadata=pd.DataFrame(columns, index=range(shape[0])).iloc[chosen],
     )
 
@@ -112,7 +124,7 @@ def _open(path: Path) -> Any:
 
 
 def _values(data: Any) -> list[Any]:
-    values = data[()].tolist()
+    values = data[()].reshape(-1).tolist()
     return [v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in values]
 
 
@@ -126,7 +138,12 @@ def _names(file: Any, group: Any, label_key: str) -> list[str] | None:
 
 
 def _reader(
-    path: Path, split: str | None, image_key: str, layout: Layout, chosen: np.ndarray
+    path: Path,
+    split: str | None,
+    image_key: str,
+    layout: Layout,
+    channels: Channels,
+    chosen: np.ndarray,
 ) -> Callable[[int], Pixels]:
     """Read one image at a time from a file that is opened at first use and stays open."""
     opened: list[Any] = []
@@ -141,6 +158,12 @@ def _reader(
                 image = group[image_key][int(chosen[index])]
             except OSError as error:
                 raise DataError(f"the image cannot be read: {str(error)[:120]}") from error
-        return array_to_pixels(image, layout)
+        return _pixels(image, layout, channels)
 
     return read
+
+
+def _pixels(image: np.ndarray, layout: Layout, channels: Channels) -> Pixels:
+    if channels == "bgr":
+        image = np.concatenate([image[:, :, 2::-1], image[:, :, 3:]], axis=2)
+    return array_to_pixels(image, layout)

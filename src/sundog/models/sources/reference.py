@@ -1,10 +1,11 @@
-"""The reference networks of :mod:`sundog.models.nets` by name, with random weights."""
+"""The reference networks by name, with random weights."""
 
 from __future__ import annotations
 
 from torch import nn
 
 from sundog.core.errors import InputError, UnknownNameError
+from sundog.models.lab_nets import LAB_SIZE, LabCNN
 from sundog.models.nets import CNN5, ResNet18, SmallCNN
 from sundog.models.sources.source import (
     IMAGENET_MEAN,
@@ -14,9 +15,10 @@ from sundog.models.sources.source import (
     seeded_weights,
 )
 
-REFERENCE: dict[str, type[SmallCNN] | type[CNN5] | type[ResNet18]] = {
+REFERENCE: dict[str, type[SmallCNN] | type[CNN5] | type[LabCNN] | type[ResNet18]] = {
     "small-cnn": SmallCNN,
     "cnn5": CNN5,
+    "lab-cnn": LabCNN,
     "resnet18": ResNet18,
 }
 
@@ -54,6 +56,7 @@ def build(request: Request) -> Source:
         weights="random",
         mean=IMAGENET_MEAN,
         std=IMAGENET_STD,
+        input_size=LAB_SIZE if request.name == "lab-cnn" else None,
         channels=channels,
         recipe={"name": request.name, "outputs": outputs, "arguments": {"channels": channels}},
     )
