@@ -63,6 +63,11 @@ class PreparedImages:
         return self._kept is not None
 
     @property
+    def resize(self) -> Resize:
+        """How images are brought to size."""
+        return self._resize
+
+    @property
     def image_size(self) -> tuple[int, int]:
         """(height, width) of the prepared images in pixels."""
         if self._kept is not None:

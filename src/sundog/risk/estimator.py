@@ -61,12 +61,14 @@ class Estimator(ABC):
         name: as in the table of methods.
         gives: the risks it returns.
         needs_images: it cannot score features and logits alone.
+        needs_features: it cannot score logits alone (a network frozen in a file has no others).
         needs_labels: it cannot be fitted on unlabelled images.
     """
 
     name: ClassVar[str]
     gives: ClassVar[tuple[Field, ...]]
     needs_images: ClassVar[bool] = False
+    needs_features: ClassVar[bool] = True
     needs_labels: ClassVar[bool] = False
 
     @property
