@@ -157,7 +157,7 @@ _ROWS = (
         gives=("epistemic", "aleatoric"),
         kind="post-hoc",
         passes="1",
-        source="Kristiadi, Hein & Hennig, 2020, arXiv 2002.10118; Daxberger et al., 2021, arXiv 2106.14806",
+        source="Kristiadi et al., 2020, arXiv 2002.10118; Daxberger et al., 2021, arXiv 2106.14806",
         home="sundog.risk.laplace:LastLayerLaplace",
     ),
     Method(
