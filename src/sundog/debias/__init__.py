@@ -1,0 +1,1 @@
+"""Debiasing: training recipes, head refits, and the checks that say when a method cannot work."""
