@@ -106,8 +106,6 @@ def _panel(axes: Axes, rows: Sequence[MethodResult], name: str) -> None:
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
-    if look.share:
-        axes.xaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0, symbol="\u00a0%"))
     if math.isfinite(before.value):
         axes.axvline(before.value, color=MUTED, linewidth=1)
     if math.isfinite(before.low):
@@ -133,6 +131,9 @@ def _panel(axes: Axes, rows: Sequence[MethodResult], name: str) -> None:
     finite = [value for value in ends if math.isfinite(value)] or [0.0, 1.0]
     room = 0.07 * (max(finite) - min(finite)) or 0.05
     axes.set_xlim(min(finite) - room, max(finite) + room)
+    if look.share:
+        decimals = 0 if max(finite) - min(finite) + 2 * room > 0.04 else 1
+        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals, symbol="\u00a0%"))
 
 
 def verdict_colour(row: MethodResult, name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -15,7 +16,7 @@ from sundog.report.sheet import Sheet
 from sundog.report.style import COLOURS, FAINT, INK, MUTED, style
 
 _LEFT, _SIDE, _COUNTS = 0.75, 3.5, 0.85
-_COLUMNS = ("low", "high", "n", "confidence", "accuracy")
+_COLUMNS = ("from", "to", "n", "confidence", "accuracy")
 
 
 def reliability_figure(reliability: Reliability, *, title: str = "") -> Figure:
@@ -58,7 +59,7 @@ def reliability_figure(reliability: Reliability, *, title: str = "") -> Figure:
         axes.set_ylabel("share that is right", fontsize=9)
         axes.tick_params(labelbottom=False)
         below = sheet.axes(_LEFT, head + _SIDE + 0.2, _SIDE, _COUNTS)
-        edges = [float(row["low"]) for row in rows] + [float(rows[-1]["high"])]
+        edges = [float(row["from"]) for row in rows] + [float(rows[-1]["to"])]
         below.stairs(table["n"].to_numpy(dtype=float), edges, fill=True, color="#c9ced4")
         below.stairs(table["n"].to_numpy(dtype=float), edges, color=MUTED, linewidth=0.7)
         below.set_ylabel("images", fontsize=9)
@@ -84,14 +85,15 @@ def reliability_figure(reliability: Reliability, *, title: str = "") -> Figure:
     return sheet.figure
 
 
-def bin_accuracy(row: dict[Any, Any]) -> Estimate:
-    """Return the accuracy of a bin; a bare share gets its Wilson interval from the bin's count."""
-    value, n = row["accuracy"], int(row["n"])
-    if isinstance(value, Estimate):
-        return value
-    if n < 1 or not math.isfinite(float(value)):
+def bin_accuracy(row: Mapping[Any, Any]) -> Estimate:
+    """Return the accuracy of a bin with its interval; Wilson's, if the row has none."""
+    value, n = float(row["accuracy"]), int(row["n"])
+    if n < 1 or not math.isfinite(value):
         return Estimate(math.nan, math.nan, math.nan, 0, 0.95, "wilson")
-    return wilson_interval(round(float(value) * n), n)
+    low, high = (float(row.get(f"accuracy_{end}", math.nan)) for end in ("low", "high"))
+    if math.isnan(low) or math.isnan(high):
+        return wilson_interval(round(value * n), n)
+    return Estimate(value, low, high, n, 0.95, "wilson")
 
 
 def _words(sheet: Sheet, ece: Estimate | float, total: int, *, top: float) -> None:

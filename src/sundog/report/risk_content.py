@@ -206,9 +206,9 @@ class Reliability:
     """Confidence against accuracy.
 
     Attributes:
-        table: a row per bin: ``low``, ``high`` (edges of the confidence), ``n``, ``confidence``
-            (mean; NaN if empty), ``accuracy`` (share or :class:`Estimate`; a bare share gets its
-            Wilson interval from ``n``).
+        table: a row per bin: ``from``, ``to`` (edges of the confidence), ``n``, ``confidence``
+            (mean; NaN if empty), ``accuracy`` (share right), and optionally ``accuracy_low`` and
+            ``accuracy_high``; without these two the Wilson interval is taken from ``n``.
         ece: expected calibration error over these bins, in [0, 1].
     """
 
@@ -253,6 +253,8 @@ class RiskPage:
             ood_*); empty for none.
         groups: one row per group, the empty ones too.
         worst_group: name of the row with the lowest accuracy; empty: found by the page.
+        worst: its accuracy with a simultaneous interval; None: the interval of its row.
+        gap: highest minus lowest accuracy of the groups, simultaneous interval; or None.
         reliability: of the predicted class's probability, or None.
         splits: for histograms, in the order of the scores.
         latent: if a VAE was used.
@@ -275,6 +277,8 @@ class RiskPage:
     rankings: Sequence[ScoreRow] = ()
     groups: Sequence[ScoreRow] = ()
     worst_group: str = ""
+    worst: Estimate | None = None
+    gap: Estimate | None = None
     reliability: Reliability | None = None
     splits: Sequence[Split] = ()
     latent: Latent | None = None
