@@ -156,7 +156,7 @@ class ClassGaussians(_GaussianDensity):
         return members
 
 
-class GaussianMixture(_GaussianDensity):
+class GaussianMixtureDensity(_GaussianDensity):
     """A mixture of Gaussians fitted without labels: ``log p(x) = log sum_c pi_c N(x; mu_c, S_c)``.
 
     Args:
