@@ -15,7 +15,7 @@ from sundog.core.seeds import generator
 from sundog.core.shapes import Labels, Scores
 from sundog.models.feature_table import FeatureTable
 from sundog.models.head import Head
-from sundog.risk.check_passed import check_passed
+from sundog.risk.checked_rows import same_device, scored_features
 from sundog.risk.estimator import Passed, Trained
 from sundog.risk.feature_scale import FeatureScale
 from sundog.risk.information import in_double
@@ -199,11 +199,11 @@ class Evidential(Trained):
         self.require_fitted()
         head = self._require_head()
         classes, features = head.weight.shape
-        check_passed(passed, method=self.name, features=features, classes=classes)
-        alpha = in_double(head(passed.features.to(head.weight.device)))
+        rows = scored_features(passed, method=self.name, size=features)
+        alpha = in_double(head(rows.to(head.weight.device)))
         return {
-            "epistemic": (classes / alpha.sum(dim=1)).to(passed.logits),
-            "aleatoric": expected_entropy(alpha).to(passed.logits),
+            "epistemic": same_device(classes / alpha.sum(dim=1), passed),
+            "aleatoric": same_device(expected_entropy(alpha), passed),
         }
 
     def tensors(self) -> dict[str, Tensor]:
@@ -216,8 +216,10 @@ class Evidential(Trained):
 
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         """Restore what :meth:`tensors` returned."""
-        classes, features = tensors["weight"].shape
-        head = EvidenceHead(features, classes, seed=0)
+        head = self._head  # built already: the module that others hold is the one that is filled
+        if head is None or head.weight.shape != tensors["weight"].shape:
+            classes, features = tensors["weight"].shape
+            head = EvidenceHead(features, classes, seed=0)
         head.load_state_dict(dict(tensors))
         self._head, self._finished = head.eval(), True
 

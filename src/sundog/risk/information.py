@@ -67,33 +67,31 @@ def split_information(probabilities: Float[Tensor, "samples batch classes"]) -> 
             got=str(tuple(probabilities.shape)),
         )
     running = RunningSplit()
-    for sample in probabilities:
-        running.add(sample)
+    running.add(probabilities)
     return running.split()
 
 
 class RunningSplit:
-    """The same split from samples that come one after the other; holds two rows per image."""
+    """The same split from samples that come in portions; holds two rows per image."""
 
     def __init__(self) -> None:
         self._count = 0
         self._probabilities: Tensor | None = None
         self._entropy: Tensor | None = None
 
-    def add(self, probabilities: Float[Tensor, "batch classes"]) -> None:
-        """Take one sample of every image.
+    def add(self, probabilities: Float[Tensor, "samples batch classes"]) -> None:
+        """Take some samples of every image.
 
         Raises:
-            InputError: another shape than before, or no probabilities.
+            InputError: another number of images or classes than before, or no probabilities.
         """
-        sample = in_double(probabilities)
-        _check(sample, like=self._probabilities)
-        if self._probabilities is None or self._entropy is None:
-            self._probabilities, self._entropy = sample, entropy(sample)
-        else:
-            self._probabilities = self._probabilities + sample
-            self._entropy = self._entropy + entropy(sample)
-        self._count += 1
+        samples = in_double(probabilities)
+        _check(samples, like=self._probabilities)
+        summed, entropies = samples.sum(dim=0), entropy(samples).sum(dim=0)
+        if self._probabilities is not None and self._entropy is not None:
+            summed, entropies = self._probabilities + summed, self._entropy + entropies
+        self._probabilities, self._entropy = summed, entropies
+        self._count += len(samples)
 
     def split(self) -> InformationSplit:
         """Return the split over the samples so far.
@@ -101,7 +99,7 @@ class RunningSplit:
         Raises:
             InputError: no sample yet.
         """
-        if self._probabilities is None or self._entropy is None:
+        if self._probabilities is None or self._entropy is None or not self._count:
             raise InputError("samples", expected="at least one", got="none")
         mean = self._probabilities / self._count
         total, aleatoric = entropy(mean), self._entropy / self._count
@@ -113,21 +111,22 @@ class RunningSplit:
         )
 
 
-def _check(sample: Tensor, *, like: Tensor | None) -> None:
-    if sample.ndim != 2 or (like is not None and sample.shape != like.shape):
+def _check(samples: Tensor, *, like: Tensor | None) -> None:
+    if samples.ndim != 3 or (like is not None and samples.shape[1:] != like.shape):
         raise InputError(
-            "A sample",
-            expected="[batch, classes]" if like is None else f"of shape {tuple(like.shape)}",
-            got=str(tuple(sample.shape)),
+            "Samples",
+            expected="[samples, batch, classes]"
+            + ("" if like is None else f" {tuple(like.shape)}"),
+            got=str(tuple(samples.shape)),
         )
-    known = sample[~torch.isnan(sample).any(dim=1)]
+    known = samples[~torch.isnan(samples).any(dim=2)]
     if not len(known):
         return
     low, high = float(known.min()), float(known.max())
     off = float((known.sum(dim=1) - 1).abs().max())
     if low < 0 or high > 1 + SUM_TOLERANCE or off > SUM_TOLERANCE:
         raise InputError(
-            "A sample",
+            "Samples",
             expected="class probabilities: in [0, 1], rows that sum to 1",
             got=f"values in [{low:.4g}, {high:.4g}], sums off by up to {off:.2g}",
             hint="Apply softmax to the logits first.",

@@ -13,7 +13,7 @@ from sundog.core.errors import InputError, ModelStateError
 from sundog.core.shapes import Labels, Logits
 from sundog.models.feature_table import FeatureTable
 from sundog.models.head import Head
-from sundog.risk.check_passed import check_passed
+from sundog.risk.checked_rows import same_device, scored_features, scored_logits
 from sundog.risk.estimator import Passed, Trained
 from sundog.risk.feature_scale import FeatureScale
 from sundog.risk.information import entropy, in_double
@@ -164,15 +164,16 @@ class MVE(Trained):
 
     def score(self, passed: Passed) -> dict[Field, Score]:
         """Return the entropy of ``E softmax(mu + sigma e)`` in nats."""
-        return {"aleatoric": entropy(self.probabilities(passed)).to(passed.logits)}
+        return {"aleatoric": same_device(entropy(self.probabilities(passed)), passed)}
 
     @torch.no_grad()
     def probabilities(self, passed: Passed) -> Logits:
         """Return ``float64[batch, classes]``, the predicted distribution of the noisy label."""
         self.require_fitted()
         head, normals = self._require_head(), self._points()
-        check_passed(passed, method=self.name, features=head.weight.shape[1], classes=head.classes)
-        deviation = head(passed.features.to(head.weight.device))
+        features = scored_features(passed, method=self.name, size=head.weight.shape[1])
+        scored_logits(passed, method=self.name)
+        deviation = head(features.to(head.weight.device))
         logits = in_double(passed.logits)
         scale = in_double(deviation).to(logits.device)
         return mean_noisy_log_probabilities(logits, scale, normals).exp()
@@ -189,7 +190,10 @@ class MVE(Trained):
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         """Restore what :meth:`tensors` returned."""
         normals = tensors["normals"]
-        head = VarianceHead(tensors["head.weight"].shape[1], normals.shape[1], start=self.start)
+        features, classes = tensors["head.weight"].shape[1], normals.shape[1]
+        head = self._head  # built already: the module that others hold is the one that is filled
+        if head is None or (head.weight.shape[1], head.classes) != (features, classes):
+            head = VarianceHead(features, classes, start=self.start)
         head.load_state_dict(
             {k.removeprefix("head."): v for k, v in tensors.items() if k.startswith("head.")}
         )
