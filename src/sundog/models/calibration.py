@@ -306,17 +306,34 @@ def width_bins(confidence: Float[np.ndarray, " n"], *, bins: int = BINS) -> Int[
     return np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], confidence, side="left")
 
 
+def mass_sizes(n: int, bins: int) -> list[int]:
+    """Return the sizes of ``min(bins, n)`` bins of ``n`` images; they differ by at most one.
+
+    Raises:
+        InputError: ``bins`` < 1.
+    """
+    _check_bins(bins)
+    return [part.size for part in np.array_split(np.empty(n), min(bins, n))] if n else []
+
+
+def shared_correctness(
+    confidence: Float[np.ndarray, " n"], correct: Bool[np.ndarray, " n"]
+) -> Float[np.ndarray, " n"]:
+    """Return, for images sorted by confidence, the mean correctness of all of equal confidence."""
+    _, which, counts = np.unique(confidence, return_inverse=True, return_counts=True)
+    means = np.bincount(which.ravel(), weights=correct, minlength=len(counts)) / counts
+    return np.repeat(means, counts)
+
+
 def _mass_bins(
     scores: ImageScores, bins: int
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"], Int[np.ndarray, " borders"]]:
     """Return sorted confidences, tie-averaged correctness, and where the bins begin and end."""
-    _check_bins(bins)
-    confidence = np.sort(scores.confidence)
-    values, which, counts = np.unique(scores.confidence, return_inverse=True, return_counts=True)
-    shared = np.bincount(which.ravel(), weights=scores.correct, minlength=len(values)) / counts
-    n = confidence.size
-    sizes = [part.size for part in np.array_split(np.empty(n), min(bins, n))] if n else []
-    return confidence, np.repeat(shared, counts), np.cumsum([0, *sizes], dtype=np.int64)
+    sizes = mass_sizes(scores.confidence.size, bins)
+    order = np.argsort(scores.confidence, kind="stable")
+    confidence = scores.confidence[order]
+    shared = shared_correctness(confidence, scores.correct[order])
+    return confidence, shared, np.cumsum([0, *sizes], dtype=np.int64)
 
 
 def _sums(

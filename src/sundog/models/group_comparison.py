@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from sundog.core.errors import InputError
 from sundog.core.statistics import Estimate, mean_interval, paired_proportions
 from sundog.models.calibration import ImageScores, image_scores
+from sundog.models.calibration_interval import RESAMPLES
 from sundog.models.group_extremes import mean_of_differences
 from sundog.models.group_resampling import (
     change_of_gap,
@@ -22,7 +23,6 @@ from sundog.models.group_resampling import (
     resample_pairs,
 )
 from sundog.models.group_scores import (
-    RESAMPLES,
     GroupScores,
     check_groups,
     group_scores,

@@ -9,20 +9,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from numpy.typing import ArrayLike
 
 from sundog.core.errors import InputError
 from sundog.core.seeds import derive_seed
 from sundog.core.statistics import Estimate, mean_interval, wilson_interval
 from sundog.core.statistics.estimate import check_level
-from sundog.models.calibration import BINS, ImageScores, image_scores, width_bins
+from sundog.models.calibration import ImageScores, image_scores
+from sundog.models.calibration_interval import RESAMPLES, calibration_interval
 from sundog.models.group_extremes import largest_gap, lowest_proportion, mean_of_proportions
 
 SMALL = 30
 """Groups with fewer images are flagged: their numbers are rough."""
-RESAMPLES = 1000
-_CELLS = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -247,8 +246,12 @@ def _score(
         recall=mean_of_proportions(hits, supports, level=level),
         nll=mean_interval(scores.nll[rows], level=level),
         brier=mean_interval(scores.brier[rows], level=level),
-        ece=_ece_interval(
-            scores, rows, level=level, resamples=resamples, seed=derive_seed(seed, "ece", name)
+        ece=calibration_interval(
+            scores.confidence[rows],
+            scores.correct[rows],
+            level=level,
+            resamples=resamples,
+            seed=derive_seed(seed, "ece", name),
         ),
     )
 
@@ -271,47 +274,6 @@ def _classes(
         )
         for c, name in enumerate(class_names)
     )
-
-
-def _ece_interval(
-    scores: ImageScores, rows: Bool[np.ndarray, " n"], *, level: float, resamples: int, seed: int
-) -> Estimate:
-    """Return the calibration error with its basic bootstrap interval.
-
-    The error is biased upwards and its resamples are so twice; ``2 error - quantile`` takes the
-    bias off again. The interval is widened to hold the error itself.
-    """
-    gap = (scores.correct - scores.confidence)[rows]
-    n = gap.size
-    if not n:
-        return Estimate(math.nan, math.nan, math.nan, 0, level, "basic bootstrap")
-    index = width_bins(scores.confidence[rows])
-    order = np.lexsort((gap, index))  # so that the order of the images does not matter
-    gap, index = gap[order], index[order]
-    value = float(np.abs(np.bincount(index, weights=gap, minlength=BINS)).sum() / n)
-    if n < 2 or not resamples:
-        return Estimate(value, math.nan, math.nan, n, level, "basic bootstrap")
-    rng = np.random.default_rng(seed)
-    block = max(1, _CELLS // n)
-    drawn = np.concatenate(
-        [
-            _resampled_ece(gap, index, rng.integers(0, n, size=(min(block, resamples - at), n)))
-            for at in range(0, resamples, block)
-        ]
-    )
-    lower, upper = np.quantile(drawn, [(1 + level) / 2, (1 - level) / 2])
-    low = min(value, max(0.0, 2 * value - float(lower)))
-    high = max(value, min(1.0, 2 * value - float(upper)))
-    return Estimate(value, low, high, n, level, "basic bootstrap")
-
-
-def _resampled_ece(
-    gap: Float[np.ndarray, " n"], index: Int[np.ndarray, " n"], picked: Int[np.ndarray, "draws n"]
-) -> Float[np.ndarray, " draws"]:
-    draws, n = picked.shape
-    cell = index[picked] + BINS * np.arange(draws)[:, None]
-    sums = np.bincount(cell.ravel(), weights=gap[picked].ravel(), minlength=BINS * draws)
-    return np.abs(sums.reshape(draws, BINS)).sum(axis=1) / n
 
 
 def check_groups(
