@@ -209,6 +209,28 @@ class ImageSet:
         part._failures = self._failures
         return part
 
+    def relabelled(
+        self, labels: Int64[np.ndarray, "images"], class_names: Sequence[str]
+    ) -> ImageSet:
+        """Return the same images with other labels and class names; what is skipped stays shared.
+
+        Raises:
+            DataError: another number of labels, or one outside the class names.
+        """
+        changed = self.subset(np.arange(len(self)))
+        other = ImageSet(
+            name=self.name,
+            class_names=class_names,
+            labels=labels,
+            ids=self.ids,
+            sources=self.sources,
+            read=self._read,
+            metadata=self.metadata,
+            skipped=self._skipped_at_opening,
+        )
+        other._rows, other._failures = changed._rows, self._failures
+        return other
+
     def batches(
         self,
         *,

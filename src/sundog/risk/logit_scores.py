@@ -78,6 +78,8 @@ def centre_single_logit(logits: Logits) -> Logits:
 class _LogitScore(PostHoc):
     """A score of the logits; :meth:`fit` only checks them."""
 
+    needs_features: ClassVar[bool] = False
+
     @property
     def fitted(self) -> bool:
         """Always: nothing is learned."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, Self, overload
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sundog.core.errors import InputError
 from sundog.core.shapes import Images, Logits
+from sundog.data.image_set import Batch
 from sundog.data.transforms import Resize
 from sundog.models.classifier import Classifier
 from sundog.models.feature_table import FeatureTable
@@ -18,7 +19,7 @@ from sundog.risk.estimator import Estimator, Passed, PostHoc
 from sundog.risk.fit import Train, fit_methods, fit_on_table
 from sundog.risk.fit_options import FitOptions
 from sundog.risk.images import Source, image_batches
-from sundog.risk.one_pass import pass_once
+from sundog.risk.one_pass import as_table, pass_once
 from sundog.risk.output import Field, RiskOutput, Score, concat_outputs, join_scores
 
 
@@ -181,6 +182,7 @@ class RiskModel(nn.Module):
         size: int | tuple[int, int] | None = None,
         resize: Resize = "pad",
         batch_size: int = 64,
+        own: bool = False,
         progress: bool | None = None,
     ) -> RiskOutput:
         """Return prediction and risks of many images, on the CPU, streamed.
@@ -193,18 +195,55 @@ class RiskModel(nn.Module):
             size: (height, width) or side in pixels; ``classifier.input_size`` if None.
             resize: ``pad``, ``crop`` or ``stretch``.
             batch_size: images per pass; the result does not depend on it.
+            own: they are the images the methods were fitted on: each is left out of its own
+                estimate by the methods that can do so; features of all images are then held.
             progress: show progress; None = on a terminal.
+
+        Raises:
+            ModelStateError: a method that was not fitted, or a model in train mode.
+            InputError: images or features that are not finite; ``own`` with other images.
         """
-        outputs = []
-        for batch in image_batches(
+        batches = image_batches(
             data,
             size=size or self.classifier.input_size,
             resize=resize,
             batch_size=batch_size,
             progress=progress,
-        ):
-            outputs.append(self(batch.images.to(self.device), return_risk=True).to("cpu"))
+        )
+        if own:
+            return self._predict_own(batches)
+        outputs = [
+            self(batch.images.to(self.device), return_risk=True).to("cpu") for batch in batches
+        ]
         return concat_outputs(outputs)
+
+    def _predict_own(self, batches: Iterable[Batch]) -> RiskOutput:
+        self.classifier.require_eval()
+        others = [e for e in self.estimators if not isinstance(e, PostHoc)]
+        for estimator in self.estimators:
+            estimator.require_fitted()
+        tables: list[FeatureTable] = []
+        found: dict[str, dict[Field, list[Tensor]]] = {e.name: {} for e in self.estimators}
+        with torch.no_grad():
+            for batch in batches:
+                passed = pass_once(
+                    self.classifier,
+                    batch.images.to(self.device),
+                    needs_features=self.needs_features,
+                )
+                tables.append(as_table(passed, batch))
+                for estimator in others:
+                    for name, values in _score(estimator, passed).items():
+                        found[estimator.name].setdefault(name, []).append(values.cpu())
+        table = FeatureTable.joined(tables)
+        scores = {
+            method: {name: torch.cat(parts) for name, parts in fields.items()}
+            for method, fields in found.items()
+        }
+        for estimator in self.estimators:
+            if isinstance(estimator, PostHoc):
+                scores[estimator.name] = estimator.score_own(table)
+        return join_scores(table.logits, scores, methods=self.methods)
 
     @property
     def device(self) -> torch.device:

@@ -6,6 +6,7 @@ import torch
 
 from sundog.core.errors import InputError
 from sundog.core.shapes import Images
+from sundog.data.image_set import Batch
 from sundog.models.classifier import Classifier
 from sundog.models.feature_table import FeatureTable, forward_features
 from sundog.risk.estimator import Passed
@@ -59,13 +60,16 @@ def pass_all(
         passed = pass_once(
             classifier, batch.images.to(classifier.device), needs_features=needs_features
         )
-        parts.append(
-            FeatureTable(
-                features=passed.features.cpu().float(),
-                logits=passed.logits.cpu().float(),
-                labels=batch.labels,
-                indices=batch.indices,
-                ids=batch.ids,
-            )
-        )
+        parts.append(as_table(passed, batch))
     return FeatureTable.joined(parts)
+
+
+def as_table(passed: Passed, batch: Batch) -> FeatureTable:
+    """Return what a pass gave as rows of a table, on the CPU."""
+    return FeatureTable(
+        features=passed.features.detach().cpu().float(),
+        logits=passed.logits.detach().cpu().float(),
+        labels=batch.labels,
+        indices=batch.indices,
+        ids=batch.ids,
+    )

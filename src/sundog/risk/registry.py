@@ -158,7 +158,7 @@ _ROWS = (
         kind="post-hoc",
         passes="1",
         source="Kristiadi et al., 2020, arXiv 2002.10118; Daxberger et al., 2021, arXiv 2106.14806",
-        home="sundog.risk.laplace:LastLayerLaplace",
+        home="sundog.risk.laplace:Laplace",
     ),
     Method(
         name="mc_dropout",
