@@ -135,6 +135,7 @@ class DebiasPage:
         chosen: name of the method that is kept; empty for none.
         reason: why this outcome, in a sentence.
         images: held-out images the numbers are over.
+        group_sizes: group -> held-out images.
         refused: methods that were not run.
         cues: every known cue again.
         sampling: one report per resampling method.
@@ -155,6 +156,7 @@ class DebiasPage:
     chosen: str = ""
     reason: str = ""
     images: int = 0
+    group_sizes: Mapping[str, int] = field(default_factory=dict)
     refused: Sequence[Refused] = ()
     cues: Sequence[CueCheck] = ()
     sampling: Sequence[SamplingReport] = ()

@@ -7,6 +7,10 @@ from typing import Literal
 
 from sundog.report.table import Column, Format
 
+PROBABILITIES = "Are the probabilities right?"
+REJECTING = "Rejecting the riskiest images first"
+FOREIGN = "Telling foreign images (OOD) from own ones"
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -17,12 +21,14 @@ class Metric:
         better: which direction is better; None if neither is, or it is not known.
         format: of a table cell; ``percent`` is a share in [0, 1].
         digits: decimals.
+        family: metrics of one family stand in one table.
     """
 
     title: str
     better: Literal["lower", "higher"] | None = None
     format: Format = "percent"
     digits: int = 1
+    family: str = ""
 
     @property
     def share(self) -> bool:
@@ -54,17 +60,17 @@ METRICS: dict[str, Metric] = {
     "gap": Metric("gap between groups", "lower"),
     "flip_rate": Metric("flip rate", "lower"),
     "follow_rate": Metric("follows the cue", "lower"),
-    "ece": Metric("calibration error (ECE)", "lower"),
-    "adaptive_ece": Metric("adaptive ECE", "lower"),
-    "nll": Metric("log loss (NLL)", "lower", "decimal", 3),
-    "brier": Metric("Brier score", "lower", "decimal", 3),
-    "aurc": Metric("AURC", "lower", "decimal", 4),
-    "augrc": Metric("AUGRC", "lower", "decimal", 4),
-    "risk_at_80": Metric("errors at 80\u00a0% coverage", "lower"),
-    "ood_auroc": Metric("OOD AUROC", "higher", "decimal", 3),
-    "ood_aupr": Metric("OOD AUPR", "higher", "decimal", 3),
-    "ood_fpr95": Metric("OOD FPR at 95\u00a0% TPR", "lower"),
-    "error_auroc": Metric("AUROC of errors", "higher", "decimal", 3),
+    "ece": Metric("calibration error (ECE)", "lower", family=PROBABILITIES),
+    "adaptive_ece": Metric("adaptive ECE", "lower", family=PROBABILITIES),
+    "nll": Metric("log loss (NLL)", "lower", "decimal", 3, family=PROBABILITIES),
+    "brier": Metric("Brier score", "lower", "decimal", 3, family=PROBABILITIES),
+    "aurc": Metric("AURC", "lower", "decimal", 4, family=REJECTING),
+    "augrc": Metric("AUGRC", "lower", "decimal", 4, family=REJECTING),
+    "risk_at_80": Metric("errors at 80\u00a0% coverage", "lower", family=REJECTING),
+    "ood_auroc": Metric("OOD AUROC", "higher", "decimal", 3, family=FOREIGN),
+    "ood_aupr": Metric("OOD AUPR", "higher", "decimal", 3, family=FOREIGN),
+    "ood_fpr95": Metric("OOD FPR at 95\u00a0% TPR", "lower", family=FOREIGN),
+    "error_auroc": Metric("AUROC of errors", "higher", "decimal", 3, family=REJECTING),
     "mutual_information": Metric("mutual information", None, "decimal", 3),
     "seconds": Metric("seconds", "lower", "decimal", 1),
 }

@@ -17,7 +17,7 @@ from sundog.report.risk_content import Tile
 from sundog.report.sheet import Sheet
 from sundog.report.style import DPI, MUTED, RIGHT, UNKNOWN, WRONG, style
 
-EDGE, GAP, BETWEEN, BELOW = 0.12, 0.08, 0.42, 0.38
+EDGE, GAP, BETWEEN = 0.12, 0.08, 0.42
 _LOOKS = {True: ("✓ ", RIGHT), False: ("✗ ", WRONG), None: ("", UNKNOWN)}
 
 
@@ -43,7 +43,7 @@ def montage_figure(
 
     Returns:
         One figure; below each image ✓ or ✗ with the predicted class, then the label if it
-        differs, and the score.
+        differs, then the score.
 
     Raises:
         InputError: no montage, or too many columns for a page.
@@ -54,7 +54,9 @@ def montage_figure(
     tall = max(1, max(math.ceil(len(tiles) / columns) for tiles in drawn))
     wide = columns * (cell + GAP) - GAP
     head = (0.42 if title else 0.1) + 0.3
-    step = cell + BELOW
+    # Three lines of words where a label differs from its prediction, two elsewhere.
+    below = 0.52 if any(tile.correct is False for tiles in drawn for tile in tiles) else 0.38
+    step = cell + below
     with style():
         sheet = Sheet(
             2 * EDGE + len(montages) * (wide + BETWEEN) - BETWEEN, head + tall * step + 0.1
@@ -71,9 +73,9 @@ def montage_figure(
             lines = math.ceil(len(shown) / columns)
             padded = [*[t.pixels for t in shown], *[None] * (lines * columns - len(shown))]
             grid = [padded[row * columns : (row + 1) * columns] for row in range(lines)]
-            box = sheet.axes(left, head, wide, lines * step - BELOW)
+            box = sheet.axes(left, head, wide, lines * step - below)
             box.imshow(
-                paste(grid, side=cell, gap=GAP, below=BELOW, blank=(255, 255, 255)), aspect="auto"
+                paste(grid, side=cell, gap=GAP, below=below, blank=(255, 255, 255)), aspect="auto"
             )
             box.set_axis_off()
             for place, tile in enumerate(shown):
@@ -127,20 +129,14 @@ def _caption(
     sheet.text(
         text, middle, top + 0.13, size=size, colour=colour, align="center", anchor="baseline"
     )
-    score = "" if math.isnan(tile.score) else number(tile.score, places)
-    if tile.correct is False:
-        text, size = sheet.fit(
-            f"is {tile.label}",
-            width=width,
-            size=7,
-            smallest=6,
-            after=f" · {score}" if score else "",
-        )
-    else:
-        text, size = score, 7.0
-    sheet.text(
-        text, middle, top + 0.265, size=size, colour=MUTED, align="center", anchor="baseline"
-    )
+    lines = [f"is {tile.label}"] if tile.correct is False else []
+    lines += [] if math.isnan(tile.score) else [number(tile.score, places)]
+    for line, words in enumerate(lines):
+        text, size = sheet.fit(words, width=width, size=7, smallest=6)
+        sheet.text(
+            text, middle, top + 0.265 + 0.135 * line, size=size, colour=MUTED, align="center",
+            anchor="baseline",
+        )  # fmt: skip
 
 
 def decimals(values: Sequence[float], digits: int = 3) -> int:

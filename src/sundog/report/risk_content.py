@@ -21,8 +21,9 @@ from sundog.core.statistics import Estimate
 
 @dataclass(frozen=True)
 class FieldWords:
-    """What one kind of risk means: its two ends, and a sentence."""
+    """What one kind of risk means: what it is called, its two ends, and a sentence."""
 
+    noun: str
     low: str
     high: str
     meaning: str
@@ -30,18 +31,21 @@ class FieldWords:
 
 FIELD_WORDS: dict[str, FieldWords] = {
     "representation": FieldWords(
+        "representation",
         "least represented",
         "most represented",
         "How common an image is among the training images, as a log-density or in the order of "
         "one. High: the training data hold many like it. Low: rare there.",
     ),
     "epistemic": FieldWords(
+        "epistemic risk",
         "most certain",
         "least certain",
         "What the model does not know because it has seen too little. High: risky. It should fall "
         "as the training set grows.",
     ),
     "aleatoric": FieldWords(
+        "aleatoric risk",
         "least ambiguous",
         "most ambiguous",
         "Noise of the label itself: more images of the same kind would not remove it. High: risky, "
@@ -163,13 +167,13 @@ class RiskField:
     @property
     def words(self) -> FieldWords:
         """What it means; a name that is not known means itself."""
-        unknown = FieldWords(f"lowest {self.name}", f"highest {self.name}", "")
+        unknown = FieldWords(self.name, f"lowest {self.name}", f"highest {self.name}", "")
         return FIELD_WORDS.get(self.name, unknown)
 
     @property
     def title(self) -> str:
-        """Return ``Representation (knn)``."""
-        name = self.name[:1].upper() + self.name[1:]
+        """Return ``Epistemic risk (ensemble)``."""
+        name = self.words.noun[:1].upper() + self.words.noun[1:]
         return f"{name} ({self.method})" if self.method else name
 
 

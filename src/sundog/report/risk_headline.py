@@ -49,7 +49,7 @@ def answer(content: RiskPage) -> Answer:
         return Answer(
             f"{text}; there are too few images for a trend.", "unsure", "", _lead(content)
         )
-    told = f"Spearman correlation of {main.name} with being right: {correlation(trend)}"
+    told = f"Spearman correlation of {main.words.noun} with being right: {correlation(trend)}"
     if main.name == "representation":
         return _representation(text, told, trend, content)
     caught = below_zero(trend)

@@ -60,6 +60,7 @@ def risk_page(content: RiskPage) -> Page:
     said = answer(content)
     sections = [
         *[_against(f, f.windows) for f in content.fields if f.windows is not None],
+        *_numbers(content),
         *[_montages(f, content.images) for f in content.fields if f.lowest or f.highest],
         correlations_section(content),
         *scores_section(content),
@@ -88,13 +89,13 @@ def _against(field: RiskField, windows: Windows) -> Section:
     name = "accuracy" if "accuracy" in windows.measures else first
     values = windows.measures[name]
     text = [
-        f"The images are sorted by {field.name} and cut into "
+        f"The images are sorted by {field.words.noun} and cut into "
         f"{counted(len(windows.n), 'window')} of about equally many images. "
         f"Left: {field.words.low}; right: {field.words.high}."
     ]
     if windows.trend is not None:
         text.append(
-            f"Spearman correlation of {field.name} with being right: "
+            f"Spearman correlation of {field.words.noun} with being right: "
             f"{correlation(windows.trend)} (n = {windows.trend.n:,}). "
             + (
                 "Above 0: images that the training data hold many of are right more often."
@@ -114,20 +115,24 @@ def _against(field: RiskField, windows: Windows) -> Section:
                     windows,
                     low_words=field.words.low,
                     high_words=field.words.high,
-                    field=field.name,
+                    field=field.words.noun,
                 ),
-                f"Scores along {field.name}, with intervals.{strip}",
+                f"Scores along {field.words.noun}, with intervals.{strip}",
                 f"Line chart over {counted(len(windows.n), 'window')}: {name} is "
                 f"{share(values[0])} for the {field.words.low} images and {share(values[-1])} for "
                 f"the {field.words.high}.",
             )
         ],
-        tables=[
-            windows_table(
-                windows, caption=f"The same in numbers; from and to are values of {field.name}."
-            )
-        ],
     )
+
+
+def _numbers(content: RiskPage) -> list[Section]:
+    tables = [
+        windows_table(f.windows, caption=f"{f.title}; from and to are its values in each window.")
+        for f in content.fields
+        if f.windows is not None
+    ]
+    return [Section(title="The windows in numbers", tables=tables)] if tables else []
 
 
 def _montages(field: RiskField, images: int) -> Section:
@@ -140,7 +145,7 @@ def _montages(field: RiskField, images: int) -> Section:
                 f"The {min(25, len(field.lowest))} {field.words.low} and the "
                 f"{min(25, len(field.highest))} {field.words.high} of {images:,} images. Below "
                 "each: ✓ right or ✗ wrong with the predicted class, the label where it differs, "
-                f"and {field.name} ({field.method}).",
+                f"and {field.words.noun}.",
                 f"Two grids of images: {field.words.low} at the left, {_wrong(field.lowest)}; "
                 f"{field.words.high} at the right, {_wrong(field.highest)}.",
             )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 
 from sundog.report.density_figure import density_figure
@@ -13,7 +15,7 @@ from sundog.report.reliability_figure import bin_accuracy, reliability_figure
 from sundog.report.risk_content import Latent, Reliability, RiskPage
 from sundog.report.risk_headline import worst_row
 from sundog.report.scatter_figure import scatter_figure
-from sundog.report.score_tables import score_table
+from sundog.report.score_tables import score_tables
 from sundog.report.table import Column, Table
 
 
@@ -33,8 +35,7 @@ def correlations_section(content: RiskPage) -> Section:
             for c in content.correlations
         ]
     )
-    usual = {"representation": -1, "epistemic": 1, "aleatoric": 1}
-    scores = {f.title: f.scores for f in content.fields if f.name in usual or len(f.scores)}
+    scores = {f.title.lower(): f.scores for f in content.fields if len(f.scores)}
     near = [c for c in content.correlations if abs(c.rho.value) > 0.8]
     notes = [
         "High representation is safe, high epistemic and aleatoric are risky: a negative "
@@ -52,7 +53,7 @@ def correlations_section(content: RiskPage) -> Section:
                 scatter_figure(
                     scores,
                     correct=content.correct,
-                    correlations={(c.a, c.b): c.rho for c in content.correlations},
+                    correlations={(c.a.lower(), c.b.lower()): c.rho for c in content.correlations},
                 ),
                 "Every image at its percentiles of two risks.",
                 "Scatter plots of pairs of risks: "
@@ -83,41 +84,34 @@ def correlations_section(content: RiskPage) -> Section:
 
 def scores_section(content: RiskPage) -> list[Section]:
     """Return the scores of all images, of each way to reject images, and of each group."""
-    tables, notes = [], []
-    if content.overall is not None:
-        tables.append(
-            score_table(
-                [content.overall], caption="The classifier on all images.", first="images of"
-            )
+    notes = []
+    worst = worst_row(content)
+    caption = "All images, then group by group, worst accuracy first." if content.groups else ""
+    if worst is not None:
+        accuracy = content.worst or worst.scores["accuracy"]
+        caption += f" Worst: {worst.name}, {share(accuracy)}."
+    tables = score_tables(
+        content.groups,
+        caption=caption or "The classifier on all images.",
+        first="group" if content.groups else "images of",
+        above=replace(content.overall, name="all images") if content.overall else None,
+        sort="accuracy",
+    )
+    empty = [row.name for row in content.groups if not row.n]
+    if empty:
+        notes.append(f"Groups without an image: {joined(empty)}.")
+    if content.worst is not None and content.groups:
+        notes.append(
+            "The interval of the worst group allows for its having been picked as the worst."
         )
     if content.rankings:
-        tables.append(
-            score_table(
-                content.rankings,
-                caption="What each score is worth for rejecting images: the riskiest are rejected "
-                "first.",
-                first="rejected by",
-                mark=True,
-            )
+        tables += score_tables(
+            content.rankings, caption="By each score.", first="sorted by", mark=True
         )
         notes.append(
             "AURC: mean error over all coverages; AUGRC: mean share of images that are accepted "
-            "and wrong; both fall with a better score. OOD: telling foreign images from own ones."
+            "and wrong; errors at 80\u00a0% coverage: after the riskiest fifth is rejected."
         )
-    if content.groups:
-        worst = worst_row(content)
-        caption = "Group by group, worst accuracy first."
-        if worst is not None:
-            caption += f" Worst: {worst.name}, "
-            caption += f"{share(content.worst or worst.scores['accuracy'])}."
-        tables.append(score_table(content.groups, caption=caption, first="group", sort="accuracy"))
-        empty = [row.name for row in content.groups if not row.n]
-        if empty:
-            notes.append(f"Groups without an image: {joined(empty)}.")
-        if content.worst is not None:
-            notes.append(
-                "The interval of the worst group allows for its having been picked as the worst."
-            )
     return [Section(title="Scores, and for whom", tables=tables, notes=notes)] if tables else []
 
 

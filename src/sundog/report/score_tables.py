@@ -16,53 +16,63 @@ from sundog.report.table import Column, Table
 MOST_ROWS = 40
 
 
-def score_table(
+def score_tables(
     rows: Sequence[ScoreRow],
     *,
     caption: str,
     first: str,
+    above: ScoreRow | None = None,
     mark: bool = False,
     sort: str = "",
     most: int = MOST_ROWS,
-) -> Table:
-    """Return a table with a row per :class:`ScoreRow`.
+) -> list[Table]:
+    """Return tables with a row per :class:`ScoreRow`, one table per family of metrics.
 
     Args:
-        rows: at least one.
-        caption: what it says; how many rows are left out is added.
+        rows: any number; none with ``above`` None gives no table.
+        caption: what they say; how many rows are left out is added.
         first: title of the first column.
+        above: a row before all others that does not race, for instance all images.
         mark: whether the rows race each other.
         sort: metric to sort by, worst first; rows without it come last. Empty keeps the order.
-        most: at most this many rows.
+        most: at most this many rows, without the one above.
     """
     kept = list(rows)
     if sort:
         sign = -1 if metric(sort).better == "lower" else 1
         kept.sort(key=lambda row: (math.isnan(value(row, sort)), sign * value(row, sort)))
     hidden = len(kept) - most
-    kept = kept[:most]
-    names = list(dict.fromkeys(name for row in kept for name in row.scores))
-    frame = pd.DataFrame(
-        [
-            {
-                first: row.name,
-                "images": row.n,
-                **{name: row.scores.get(name, math.nan) for name in names},
-            }
-            for row in kept
-        ]
-    )
+    kept = [*([above] if above is not None else []), *kept[:most]]
+    families: dict[str, list[str]] = {}
+    for name in dict.fromkeys(name for row in kept for name in row.scores):
+        families.setdefault(metric(name).family, []).append(name)
     more = f" {hidden} more rows are not shown." if hidden > 0 else ""
-    small = " In grey: too few images to tell." if any(row.small for row in kept) else ""
-    return Table(
-        frame=frame,
-        caption=f"{caption}{small}{more}",
-        columns={
-            "images": Column(format="integer"),
-            **{name: metric(name).column(mark=mark) for name in names},
-        },
-        muted=[row.small for row in kept],
-    )
+    small = " In grey italics: too few images to tell." if any(row.small for row in kept) else ""
+    tables = []
+    for family, names in families.items():
+        frame = pd.DataFrame(
+            [
+                {
+                    first: row.name,
+                    "images": row.n,
+                    **{name: row.scores.get(name, math.nan) for name in names},
+                }
+                for row in kept
+            ]
+        )
+        words = f"{family}{'' if family.endswith('?') else '.'} {caption}" if family else caption
+        tables.append(
+            Table(
+                frame=frame,
+                caption=f"{words}{small}{more}",
+                columns={
+                    "images": Column(format="integer"),
+                    **{name: metric(name).column(mark=mark) for name in names},
+                },
+                muted=[row.small for row in kept],
+            )
+        )
+    return tables
 
 
 def value(row: ScoreRow, name: str) -> float:
