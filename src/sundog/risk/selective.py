@@ -18,7 +18,8 @@ from sundog.core.statistics import Estimate, auroc_interval, wilson_interval
 from sundog.core.statistics.estimate import check_level
 
 RESAMPLES = 1000
-_CELLS = 2_000_000
+_CELLS = 50_000
+"""Numbers per block of resamples: small blocks stay in the cache and are three times as fast."""
 _ROUNDING = 1e-9
 
 
