@@ -24,6 +24,7 @@ from sundog.risk.estimator import Passed, PostHoc
 from sundog.risk.information import InformationSplit, RunningSplit
 from sundog.risk.laplace_posterior import (
     Posterior,
+    Spread,
     best_precision,
     posterior_from_tensors,
     sum_curvature,
@@ -72,7 +73,7 @@ class Laplace(PostHoc):
         *,
         prior_precision: float | None = None,
         samples: int = 128,
-        most_weights: int = 2048,
+        most_weights: int = 1024,
     ) -> None:
         if prior_precision is not None and not (
             math.isfinite(prior_precision) and prior_precision > 0
@@ -162,9 +163,11 @@ class Laplace(PostHoc):
     def split(self, passed: Passed) -> InformationSplit:
         """Return mean probabilities and all three uncertainties from samples of the logits."""
         parts = []
-        for logits, roots in self._spread(passed):
+        for logits, spread in self._spread(passed):
+            noise = spread.noise(self._normals)
+            if noise.shape[2] < logits.shape[1]:
+                noise = torch.cat([torch.zeros_like(noise), noise], dim=2)
             running = RunningSplit()
-            noise = torch.einsum("bij,sj->sbi", roots, self._normals)
             running.add((logits + noise).softmax(dim=-1))
             parts.append(running.split())
         return InformationSplit(
@@ -190,11 +193,9 @@ class Laplace(PostHoc):
         if method != "probit":
             raise InputError("method", expected="probit or samples", got=repr(method))
         parts = []
-        for logits, roots in self._spread(passed):
-            variance = roots.square().sum(dim=2)
-            if self._state().classes == 1:
-                variance = variance.sum(dim=1, keepdim=True)
-            parts.append((logits / (1 + math.pi / 8 * variance).sqrt()).softmax(dim=1))
+        for logits, spread in self._spread(passed):
+            scale = (1 + math.pi / 8 * spread.variances()).sqrt()
+            parts.append((logits / scale).softmax(dim=1))
         return torch.cat(parts)
 
     def tensors(self) -> dict[str, Tensor]:
@@ -215,10 +216,8 @@ class Laplace(PostHoc):
             raise ModelStateError(f"Risk method {self.name!r}", expected="fitted", got="unfitted")
         return self._posterior
 
-    def _spread(
-        self, passed: Passed
-    ) -> Iterator[tuple[Float64[Tensor, "some classes"], Float64[Tensor, "some classes free"]]]:
-        """Yield logits and roots of their covariance, some images at a time."""
+    def _spread(self, passed: Passed) -> Iterator[tuple[Float64[Tensor, "some classes"], Spread]]:
+        """Yield logits and their covariance, some images at a time."""
         state = self._state()
         features = scored_features(passed, method=self.name, size=state.inputs - 1)
         logits = scored_logits(passed, method=self.name)
@@ -233,10 +232,7 @@ class Laplace(PostHoc):
         rows = max(1, CHUNK // (classes * max(self.samples, classes)))
         for start in range(0, max(len(logits), 1), rows):
             part = slice(start, start + rows)
-            roots = state.roots(with_constant(features[part]))
-            if pinned:
-                roots = torch.cat([torch.zeros_like(roots), roots], dim=1)
-            yield logits[part], roots
+            yield logits[part], state.spread(with_constant(features[part]))
 
 
 def _has_one_logit(head: Head) -> bool:

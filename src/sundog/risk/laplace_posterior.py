@@ -52,6 +52,45 @@ class FullCurvature:
 
 
 @dataclass(frozen=True, eq=False)
+class FullSpread:
+    """Square roots ``[batch, classes, classes]`` of each image's covariance of logits."""
+
+    roots: Tensor
+
+    def variances(self) -> Float64[Tensor, "batch classes"]:
+        """Return the variance of each logit."""
+        return self.roots.square().sum(dim=2)
+
+    def noise(
+        self, normals: Float64[Tensor, "samples classes"]
+    ) -> Float64[Tensor, "samples batch classes"]:
+        """Return normal points with the covariance of each image."""
+        return torch.einsum("bij,sj->sbi", self.roots, normals)
+
+
+@dataclass(frozen=True, eq=False)
+class FactoredSpread:
+    """Standard deviations ``[batch, classes]`` along eigenvectors that all images share."""
+
+    deviations: Tensor
+    vectors: Tensor
+
+    def variances(self) -> Float64[Tensor, "batch classes"]:
+        """Return the variance of each logit."""
+        return self.deviations.square() @ self.vectors.double().square().T
+
+    def noise(
+        self, normals: Float64[Tensor, "samples classes"]
+    ) -> Float64[Tensor, "samples batch classes"]:
+        """Return normal points with the covariance of each image; rotated in float32."""
+        scaled = (normals[:, None] * self.deviations).to(self.vectors)
+        return (scaled @ self.vectors.T).double()
+
+
+Spread = FullSpread | FactoredSpread
+
+
+@dataclass(frozen=True, eq=False)
 class FullPosterior:
     """Covariance of the weights, ``[classes, features + 1, classes, features + 1]``."""
 
@@ -67,10 +106,8 @@ class FullPosterior:
         """Features and the constant 1."""
         return int(self.covariance.shape[1])
 
-    def roots(
-        self, inputs: Float64[Tensor, "batch inputs"]
-    ) -> Float64[Tensor, "batch classes classes"]:
-        """Return the symmetric square root of each image's covariance of logits, centred.
+    def spread(self, inputs: Float64[Tensor, "batch inputs"]) -> Spread:
+        """Return each image's covariance of logits by its symmetric square root.
 
         The covariance is ``C_ij = phi^T V_ij phi``; what all logits share is taken out, since
         probabilities do not see it (with one free class there is nothing to share).
@@ -88,7 +125,7 @@ class FullPosterior:
             values, vectors = torch.linalg.eigh(found)
             scaled = vectors * values.clamp_min(0).sqrt()[:, None]
             parts.append(scaled @ vectors.transpose(1, 2))
-        return torch.cat(parts)
+        return FullSpread(torch.cat(parts))
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the covariance."""
@@ -113,7 +150,7 @@ class FactoredCurvature:
         variance = 1 / (torch.outer(self.input_values, self.class_values) + precision)
         if len(self.class_values) > 1:
             variance[:, -1] = 0  # what all logits share: probabilities do not see it
-        return FactoredPosterior(variance, self.input_vectors, self.class_vectors)
+        return FactoredPosterior(variance, self.input_vectors.float(), self.class_vectors.float())
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,16 +171,14 @@ class FactoredPosterior:
         """Features and the constant 1."""
         return int(self.variance.shape[0])
 
-    def roots(
-        self, inputs: Float64[Tensor, "batch inputs"]
-    ) -> Float64[Tensor, "batch classes classes"]:
-        """Return a square root of each image's covariance of logits, ``U diag(v)^(1/2)``.
+    def spread(self, inputs: Float64[Tensor, "batch inputs"]) -> Spread:
+        """Return each image's covariance of logits, ``U diag(v) U^T``.
 
         ``v_j = sum_i (q_i . phi)^2 variance_ij``, q the eigenvectors of the inputs and U those of
-        the classes.
+        the classes. The rotation is in float32: v is a sum of squares, nothing cancels.
         """
-        spread = (inputs @ self.input_vectors).square() @ self.variance
-        return self.class_vectors * spread.sqrt()[:, None]
+        squares = (inputs.to(self.input_vectors) @ self.input_vectors).double().square()
+        return FactoredSpread((squares @ self.variance).sqrt(), self.class_vectors)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the factors."""
