@@ -7,10 +7,13 @@ from collections.abc import Callable
 from sundog.concepts.registry import SORTERS, TAGGERS
 from sundog.data.embedded import EMBEDDED
 from sundog.data.planting import CUES
+from sundog.debias.registry import METHODS as DEBIASERS
+from sundog.debias.registry import NEEDS
 from sundog.explain.registry import METHODS
 from sundog.faithfulness.controls import CONTROLS
 from sundog.faithfulness.metrics import METRICS
 from sundog.models.sources.table import NAMES, PREFIXES
+from sundog.risk.registry import METHODS as RISKS
 
 Rows = list[tuple[str, ...]]
 
@@ -93,6 +96,28 @@ def _sorters() -> tuple[tuple[str, ...], Rows]:
     ]
 
 
+def _risks() -> tuple[tuple[str, ...], Rows]:
+    return ("risk method", "gives", "kind", "passes per image", "what it is", "source"), [
+        (row.name, ", ".join(row.gives), row.kind, row.passes, row.summary, row.source)
+        for row in RISKS.values()
+    ]
+
+
+def _debiasers() -> tuple[tuple[str, ...], Rows]:
+    return ("method", "kind", "needs", "every image cued", "cost", "what it does", "paper"), [
+        (
+            row.name,
+            row.kind,
+            "; ".join(NEEDS[need] for need in row.needs) or "nothing",
+            "works" if row.full_alignment else "cannot work",
+            row.cost,
+            row.summary,
+            row.paper,
+        )
+        for row in DEBIASERS.values()
+    ]
+
+
 def _first_line(documented: Callable[..., object]) -> str:
     return (documented.__doc__ or "").strip().splitlines()[0]
 
@@ -105,4 +130,6 @@ _TABLES = {
     "sets": _sets,
     "taggers": _taggers,
     "sorters": _sorters,
+    "risks": _risks,
+    "debiasers": _debiasers,
 }

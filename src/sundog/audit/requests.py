@@ -64,6 +64,35 @@ def parse_parameter(text: str) -> tuple[str, Any]:
         return key.strip(), value
 
 
+def parse_named(
+    text: str, *, kind: str, known: Mapping[str, Any]
+) -> list[tuple[str, dict[str, Any]]]:
+    """Read ``a,b:key=value``: a list of (name, parameters), each name once.
+
+    Args:
+        text: as typed.
+        kind: what is named, for the error.
+        known: table whose keys are the names.
+
+    Raises:
+        UnknownNameError: no such name; suggests the nearest.
+        InputError: nothing asked, one name twice, or a parameter that is not ``key=value``.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for part in (part.strip() for part in text.split(",")):
+        if not part:
+            continue
+        name, *pairs = part.split(":")
+        if name not in known:
+            raise UnknownNameError(kind, name, known)
+        if name in found:
+            raise InputError("--methods", expected="each once", got=f"{name!r} twice")
+        found[name] = dict(parse_parameter(pair) for pair in pairs)
+    if not found:
+        raise InputError("--methods", expected=f"at least one {kind}", got="none")
+    return list(found.items())
+
+
 def parse_cue(
     text: str, *, class_count: int, strength: float, seed: int, target_class: int | None = None
 ) -> Cue:

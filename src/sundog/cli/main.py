@@ -20,6 +20,7 @@ from sundog.cli import (
     plant,
     results,
     review,
+    risk,
     table,
     tags,
     train,
@@ -62,6 +63,7 @@ app.command("inspect")(inspect.inspect)
 app.command("review")(review.review)
 app.command("feedback")(feedback.feedback)
 app.command("results")(results.results)
+app.command("risk")(risk.risk)
 app.command("demo")(demo.demo)
 app.command("list")(table.list_table)
 

@@ -1,4 +1,4 @@
-"""``sundog list``: the tables of methods, cues, image sets, models, taggers and sorters."""
+"""``sundog list``: the tables of what can be named on the command line."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from rich.table import Table
 from sundog.cli.say import say_table
 from sundog.core.errors import UnknownNameError
 
-KINDS = ("methods", "cues", "metrics", "models", "sets", "taggers", "sorters")
+KINDS = ("methods", "cues", "metrics", "models", "sets", "taggers", "sorters", "risks", "debiasers")
 
 
 def list_table(
     kind: Annotated[str, typer.Argument(help=f"One of {', '.join(KINDS)}.")] = "methods",
 ) -> None:
-    """Show every method, cue, metric, model, embedded image set, tagger or sorter."""
+    """Show every method, cue, metric, model, embedded set, tagger, sorter, risk or debiaser."""
     from sundog.audit.catalog import catalog
 
     if kind not in KINDS:

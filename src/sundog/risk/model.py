@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Literal, Self, overload
 
 import torch
@@ -212,9 +213,10 @@ class RiskModel(nn.Module):
         )
         if own:
             return self._predict_own(batches)
-        outputs = [
-            self(batch.images.to(self.device), return_risk=True).to("cpu") for batch in batches
-        ]
+        outputs = []
+        for batch in batches:
+            output = self(batch.images.to(self.device), return_risk=True).to("cpu")
+            outputs.append(replace(output, indices=batch.indices))
         return concat_outputs(outputs)
 
     def _predict_own(self, batches: Iterable[Batch]) -> RiskOutput:
@@ -243,7 +245,8 @@ class RiskModel(nn.Module):
         for estimator in self.estimators:
             if isinstance(estimator, PostHoc):
                 scores[estimator.name] = estimator.score_own(table)
-        return join_scores(table.logits, scores, methods=self.methods)
+        output = join_scores(table.logits, scores, methods=self.methods)
+        return replace(output, indices=table.indices)
 
     @property
     def device(self) -> torch.device:

@@ -33,6 +33,8 @@ class RiskOutput:
         aleatoric: how noisy the label is, whatever the amount of data. **High = risky.**
         scores: every score of every method, by ``METHOD.FIELD``; the three fields are the first
             method's that gives them.
+        indices: ``int64[batch]``, position of each image in what :meth:`RiskModel.predict` was
+            given (images that cannot be decoded are left out); None for a single call.
 
     A field that no method gives is None.
     """
@@ -43,6 +45,7 @@ class RiskOutput:
     epistemic: Score | None = None
     aleatoric: Score | None = None
     scores: Mapping[str, Score] = field(default_factory=dict)
+    indices: Int64[Tensor, "batch"] | None = None
 
     def __post_init__(self) -> None:
         """Check that every field has one value per image.
@@ -112,6 +115,7 @@ class RiskOutput:
             probabilities=change(self.probabilities),
             **{name: change(getattr(self, name)) for name in self.fields},
             scores={name: change(values) for name, values in self.scores.items()},
+            indices=None if self.indices is None else change(self.indices),
         )
 
 
@@ -139,7 +143,13 @@ def concat_outputs(outputs: Sequence[RiskOutput]) -> RiskOutput:
         scores={
             name: torch.cat([output.scores[name] for output in outputs]) for name in first.scores
         },
+        indices=_joined([output.indices for output in outputs]),
     )
+
+
+def _joined(parts: Sequence[Tensor | None]) -> Tensor | None:
+    known = [part for part in parts if part is not None]
+    return torch.cat(known) if len(known) == len(parts) else None
 
 
 def join_scores(

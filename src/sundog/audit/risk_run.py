@@ -1,0 +1,336 @@
+"""``sundog risk``: fit risk methods, score every image, and write what the risks are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from sundog.audit.aligned_set import aligned_set
+from sundog.audit.group_column import ImageGroups, image_groups
+from sundog.audit.risk_content import risk_content
+from sundog.audit.risk_scores import score_images
+from sundog.audit.subject import Subject
+from sundog.core.errors import DataError, InputError
+from sundog.core.files import write_json
+from sundog.core.run_folder import RunFolder
+from sundog.models.fingerprint import model_fingerprint
+from sundog.report.page import Page, write_page
+from sundog.report.risk_page import risk_page
+from sundog.risk.accuracy_vs_risk import AccuracyVsRisk, accuracy_vs_risk
+from sundog.risk.fit import Train
+from sundog.risk.fit_options import FitOptions
+from sundog.risk.metrics_table import RiskMetrics, metrics_table
+from sundog.risk.model import RiskModel
+from sundog.risk.output import RiskOutput
+from sundog.risk.store import RISK_FILE, load_risk_model, save_risk_model
+from sundog.risk.wrap import DEFAULT_METHODS, wrap
+
+Methods = Sequence[tuple[str, dict[str, Any]]]
+
+
+@dataclass(frozen=True, eq=False)
+class RiskRun:
+    """What :func:`score_risks` wrote.
+
+    Attributes:
+        path: the run folder.
+        page: the HTML page.
+        content: what it says.
+        model: the fitted risk model, also in ``model/``.
+        output: prediction and risks of every image that could be decoded.
+        table: a row per image; also ``tables/risks.parquet``.
+        metrics: accuracy, calibration, selective prediction, detection, correlations; None
+            without labels.
+        windows: accuracy along each risk; empty without labels.
+        notes: what a reader must know.
+    """
+
+    path: Path
+    page: Path
+    content: Page
+    model: RiskModel
+    output: RiskOutput
+    table: pd.DataFrame
+    metrics: RiskMetrics | None
+    windows: dict[str, AccuracyVsRisk]
+    notes: tuple[str, ...]
+
+
+def score_risks(
+    subject: Subject,
+    out_dir: str | Path,
+    *,
+    methods: Methods | Sequence[str] = DEFAULT_METHODS,
+    fit_on: Subject | None = None,
+    outlying: Subject | None = None,
+    group_column: str | None = None,
+    classes: Sequence[str] | None = None,
+    train: Train = "heads",
+    options: FitOptions | None = None,
+    windows: int = 10,
+    shown: int = 25,
+    progress: bool | None = None,
+    command: str = "",
+) -> RiskRun:
+    """Fit risk methods on training images, score every image, and write tables and a page.
+
+    Args:
+        subject: images to score and classifier.
+        out_dir: run folder; an interrupted run goes on where it stopped.
+        methods: names, or (name, parameters); a risk is taken from the first that gives it.
+        fit_on: training images with the same classifier; None fits on the scored images, each
+            left out of its own estimate by the methods that can do so.
+        outlying: images of another kind, to measure how well the risks tell them.
+        group_column: metadata column; groups are class x value.
+        classes: whose precision and recall are drawn; all if None.
+        train: ``heads`` leaves the classifier as it is; ``all`` trains a copy with the methods.
+        options: of trained methods, and the seed.
+        windows: of accuracy against risk.
+        shown: images at each end of a risk.
+        progress: None shows it on a terminal.
+        command: how to reproduce, shown on the page.
+
+    Raises:
+        SundogError: bad input, in plain words.
+    """
+    options = options or FitOptions()
+    asked = [(m, {}) if isinstance(m, str) else (m[0], dict(m[1])) for m in methods]
+    arguments = {
+        "methods": [[name, given] for name, given in asked],
+        "train": train,
+        "options": {k: v for k, v in vars(options).items() if k != "seed"},
+        "fit_on": None if fit_on is None else fit_on.fingerprints()["data_fingerprint"],
+        "outlying": None if outlying is None else outlying.fingerprints()["data_fingerprint"],
+        "group_column": group_column,
+        "classes": None if classes is None else list(classes),
+        "windows": windows,
+        "shown": shown,
+        "size": list(subject.size),
+        "resize": subject.resize,
+    }
+    notes = list(subject.notes())
+    with RunFolder.open(
+        out_dir,
+        kind="risk",
+        arguments=arguments,
+        seeds={"seed": options.seed},
+        **subject.fingerprints(),
+    ) as folder:
+        model = _fitted(
+            subject, fit_on, asked, folder, train=train, options=options, progress=progress
+        )
+        images = aligned_set(subject)
+        own = fit_on is None
+        notes += _overlap(subject, fit_on)
+        output = score_images(
+            model,
+            images,
+            folder,
+            size=subject.size,
+            resize=subject.resize,
+            batch_size=subject.batch_size,
+            own=own,
+            progress=progress,
+        )
+        rows = _rows(output)
+        foreign = None
+        if outlying is not None:
+            foreign = score_images(
+                model,
+                outlying.image_set,
+                folder,
+                table="outlying",
+                size=subject.size,
+                resize=subject.resize,
+                batch_size=subject.batch_size,
+                progress=progress,
+            )
+        labels = subject.labels[rows]
+        groups = None
+        if group_column is not None:
+            groups = image_groups(subject, group_column)
+        table = _table(subject, output, rows, groups)
+        folder.write_result("risks", table)
+        known = labels >= 0
+        metrics: RiskMetrics | None = None
+        along: dict[str, AccuracyVsRisk] = {}
+        if known.any():
+            metrics, along = _measure(
+                subject, output, rows, groups, foreign, classes, windows, options.seed
+            )
+            _write(folder, metrics, along)
+        else:
+            notes.append("The images have no labels: only the risks themselves are shown.")
+        if skipped := len(subject.image_set.skipped):
+            notes.append(f"{skipped} images could not be read and have no risk.")
+        content = risk_page(
+            risk_content(
+                subject,
+                model,
+                output,
+                rows,
+                metrics=metrics,
+                windows=along,
+                groups=groups,
+                fit_on=fit_on,
+                shown=shown,
+                notes=notes,
+                command=command,
+            )
+        )
+        page = write_page(content, folder.path / "index.html")
+        write_json(folder.path / "notes.json", {"notes": notes})
+        folder.finish()
+    return RiskRun(
+        path=folder.path,
+        page=page,
+        content=content,
+        model=model,
+        output=output,
+        table=table,
+        metrics=metrics,
+        windows=along,
+        notes=tuple(notes),
+    )
+
+
+def _fitted(
+    subject: Subject,
+    fit_on: Subject | None,
+    methods: Sequence[tuple[str, dict[str, Any]]],
+    folder: RunFolder,
+    *,
+    train: Train,
+    options: FitOptions,
+    progress: bool | None,
+) -> RiskModel:
+    """Return the fitted model: read back if an earlier run of this folder had fitted it."""
+    stored = folder.path / "model"
+    if (stored / RISK_FILE).is_file():
+        given = subject.classifier if train == "heads" else None
+        return load_risk_model(stored, classifier=given)
+    source = fit_on or subject
+    if model_fingerprint(source.classifier) != model_fingerprint(subject.classifier):
+        raise InputError(
+            "fit_on", expected="images seen through the same classifier", got="another one"
+        )
+    names = [name for name, _ in methods]
+    parameters = dict(methods) if len(methods) > 1 else methods[0][1] if methods else {}
+    model = wrap(subject.classifier, names, **parameters)
+    model.fit(
+        aligned_set(source),
+        train=train,
+        options=options,
+        size=subject.size,
+        resize=subject.resize,
+        out_dir=folder.path / "fit",
+        progress=progress,
+    )
+    save_risk_model(model, stored, image_size=subject.size)
+    return model
+
+
+def _rows(output: RiskOutput) -> np.ndarray[Any, np.dtype[np.int64]]:
+    if output.indices is None:
+        raise DataError("The scored images", expected="with their positions", got="none")
+    return output.indices.numpy()
+
+
+def _overlap(subject: Subject, fit_on: Subject | None) -> list[str]:
+    if fit_on is None:
+        return [
+            "The methods were fitted on the scored images themselves; neighbours and densities "
+            "leave an image out of its own estimate, the other methods do not, and the classifier "
+            "may have been trained on them: accuracy and risk can look too good."
+        ]
+    both = set(subject.image_set.ids) & set(fit_on.image_set.ids)
+    if not both:
+        return []
+    return [
+        f"{len(both)} of {len(subject.image_set)} scored images are also among the images that "
+        "the methods were fitted on: their representation looks too high."
+    ]
+
+
+def _table(
+    subject: Subject,
+    output: RiskOutput,
+    rows: np.ndarray[Any, np.dtype[np.int64]],
+    groups: ImageGroups | None,
+) -> pd.DataFrame:
+    names, labels = subject.class_names, subject.labels[rows]
+    predicted = output.predicted.numpy()
+    chosen = output.probabilities[torch.arange(len(output)), output.predicted]
+    frame = pd.DataFrame(
+        {
+            "id": [subject.image_set.ids[i] for i in rows.tolist()],
+            "source": [subject.image_set.sources[i] for i in rows.tolist()],
+            "label": [names[c] if c >= 0 else "" for c in labels.tolist()],
+            "predicted": [names[c] for c in predicted.tolist()],
+            "correct": pd.array(
+                [bool(p == c) if c >= 0 else None for p, c in zip(predicted, labels, strict=True)],
+                dtype="boolean",
+            ),
+            "probability": chosen.numpy(),
+        }
+    )
+    if groups is not None:
+        frame["group"] = [groups.name_of(i) for i in rows.tolist()]
+    arrays = output.numpy()
+    for name in (*output.fields, *output.scores):
+        frame[name] = arrays[name]
+    return frame
+
+
+def _measure(
+    subject: Subject,
+    output: RiskOutput,
+    rows: np.ndarray[Any, np.dtype[np.int64]],
+    groups: ImageGroups | None,
+    foreign: RiskOutput | None,
+    classes: Sequence[str] | None,
+    windows: int,
+    seed: int,
+) -> tuple[RiskMetrics, dict[str, AccuracyVsRisk]]:
+    labels = subject.labels[rows]
+    known = labels >= 0
+    part, ids = output[known], [subject.image_set.ids[i] for i in rows[known].tolist()]
+    names = subject.class_names
+    metrics = metrics_table(
+        part,
+        labels[known],
+        class_names=names,
+        groups=None if groups is None else groups.ids[rows[known]],
+        group_names=() if groups is None else groups.names,
+        outlying=foreign,
+        seed=seed,
+    )
+    arrays = part.numpy()
+    along: dict[str, AccuracyVsRisk] = {
+        name: accuracy_vs_risk(
+            arrays[name],
+            labels[known],
+            arrays["prediction"],
+            class_names=names,
+            windows=windows,
+            classes=classes,
+            ids=ids,
+        )
+        for name in part.fields
+    }
+    return metrics, along
+
+
+def _write(folder: RunFolder, metrics: RiskMetrics, along: dict[str, AccuracyVsRisk]) -> None:
+    folder.write_result("metrics", metrics.table)
+    folder.write_result("worst_groups", metrics.worst)
+    folder.write_result("correlations", metrics.correlations.table())
+    frames = [found.table().assign(field=name) for name, found in along.items()]
+    if frames:
+        folder.write_result("windows", pd.concat(frames, ignore_index=True))
