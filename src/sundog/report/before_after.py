@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -60,13 +61,14 @@ def before_after_figure(
         sheet.title(title)
         for place, row in enumerate(rows):
             mark = "★ " if row.name == chosen else ""
-            text, size = sheet.fit(
-                row.name.replace("_", " "), width=_LEFT - 0.3, size=9.5, smallest=7.5, before=mark,
-                bold=bool(mark),
-            )  # fmt: skip
+            words = row.name.replace("_", " ")
+            fits: Any = {"width": _LEFT - 0.3, "bold": bool(mark)}
+            text, size = sheet.fit(words, size=9.5, smallest=7.5, before=mark, **fits)
+            if text.endswith("…"):
+                text, size = sheet.fit(words, size=7.5, smallest=6.5, lines=2, before=mark, **fits)
             sheet.text(
                 text, _LEFT - 0.15, head + (place + 0.5) * _ROW, size=size, align="right",
-                anchor="center_baseline", bold=bool(mark),
+                anchor="center" if "\n" in text else "center_baseline", bold=bool(mark),
                 colour=MUTED if row is baseline else INK,
             )  # fmt: skip
         for number, name in enumerate(panels):

@@ -100,13 +100,15 @@ def _before_after(content: DebiasPage, rows: Sequence[MethodResult]) -> list[Sec
     order += [name for name in known if name not in order]
     first = [name for name in order if name in FIRST] or order[:4]
     rest = [name for name in order if name not in first]
-    tables = [
-        _scores(rows, names, content.chosen, first=names is first)
-        for names in (first, rest)
-        if names
-    ]
-    if any(row.change for row in content.methods):
-        tables.append(_changes(content.methods, order))
+    tables = []
+    for names in (first, rest):
+        if names:
+            tables.append(_scores(rows, names, content.chosen, first=names is first))
+        changed = [
+            n for n in names if n != "seconds" and any(n in m.change for m in content.methods)
+        ]
+        if changed:
+            tables.append(_changes(content.methods, changed))
     pictures = []
     if content.methods and any(name in content.baseline.scores for name in first):
         before = estimate(content.baseline.scores.get("worst_group", math.nan))
@@ -162,14 +164,13 @@ def _title(row: MethodResult, baseline: MethodResult, chosen: str) -> str:
     return f"★ {row.name} (kept)" if row.name == chosen else row.name
 
 
-def _changes(methods: Sequence[MethodResult], order: Sequence[str]) -> Table:
-    names = [n for n in order if any(n in row.change for row in methods) and n != "seconds"]
+def _changes(methods: Sequence[MethodResult], names: Sequence[str]) -> Table:
     nothing = Estimate(math.nan, math.nan, math.nan, 0, 0.95, "")
     frame = pd.DataFrame(
         [
             {"method": row.name, **{n: row.change.get(n, nothing) for n in names}}
             for row in methods
-            if row.change
+            if any(n in row.change for n in names)
         ]
     )
     return Table(

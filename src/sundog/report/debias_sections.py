@@ -18,7 +18,7 @@ from sundog.report.picture import Picture
 from sundog.report.risk_curves import frozen_curve_figure
 from sundog.report.table import Column, Table
 
-MOST_GROUPS, MOST_METHODS, MOST_EPOCHS = 40, 5, 12
+MOST_GROUPS, MOST_METHODS, MOST_EPOCHS = 40, 3, 12
 UNIFORM, SMALL = 1.05, 0.2
 """Below this ratio weights are uniform in practice; below this share few images rule."""
 
@@ -30,8 +30,8 @@ def groups_section(content: DebiasPage) -> list[Section]:
     if not names:
         return []
     names.sort(key=lambda g: _order(before.get(g, math.nan)))
-    methods = sorted(content.methods, key=lambda m: m.name != content.chosen)[:MOST_METHODS]
-    methods = [m for m in methods if m.groups]
+    known = sorted((m for m in content.methods if m.groups), key=lambda m: m.name != content.chosen)
+    methods = known[:MOST_METHODS]
     shown = names[:MOST_GROUPS]
     frame = pd.DataFrame(
         [
@@ -47,8 +47,8 @@ def groups_section(content: DebiasPage) -> list[Section]:
     caption = "Accuracy of each group, lowest first."
     if len(names) > len(shown):
         caption += f" {len(names) - len(shown)} more groups are not shown."
-    if len(content.methods) > len(methods):
-        caption += f" {len(content.methods) - len(methods)} of the methods are left out here."
+    if len(known) > len(methods):
+        caption += f" {len(known) - len(methods)} of the methods are left out here."
     columns = {
         "images": Column(format="integer"),
         "before": Column(f"before ({content.baseline.name})", format="percent", digits=1),
@@ -71,11 +71,12 @@ def cues_section(content: DebiasPage) -> Section:
     methods = list(dict.fromkeys(name for c in content.cues for name in c.after))
     methods.sort(key=lambda name: name != content.chosen)
     shown = methods[:MOST_METHODS]
+    measures = {c.measure for c in content.cues}
     frame = pd.DataFrame(
         [
             {
                 "cue": f"{c.cue} (repaired)" if c.repaired else c.cue,
-                "measure": c.measure,
+                **({} if len(measures) == 1 else {"measure": c.measure}),
                 "images": c.n or math.nan,
                 "before": c.before,
                 **{f"a{i}": c.after.get(name, math.nan) for i, name in enumerate(shown)},
@@ -86,7 +87,7 @@ def cues_section(content: DebiasPage) -> Section:
     )
     others = [c for c in content.cues if not c.repaired]
     text = []
-    for name in shown:
+    for name in methods:
         worse = fed(content.cues, name)
         if worse:
             text.append(f"{name} leans more on {joined(worse)} than the model before.")
@@ -105,8 +106,11 @@ def cues_section(content: DebiasPage) -> Section:
         mark = "★ " if name == content.chosen else ""
         columns[f"a{i}"] = Column(f"{mark}{name}", format="percent", digits=1)
     if shown:
-        columns["c0"] = Column(f"change by {shown[0]} (points)", format="points", digits=1)
-    caption = "Reliance on every known cue; lower is better."
+        columns["c0"] = Column("change (points)", format="points", digits=1)
+    what = f" ({measures.pop()})" if len(measures) == 1 else ""
+    caption = f"Reliance on every known cue{what}; lower is better."
+    if shown and any(shown[0] in c.change for c in content.cues):
+        caption += f" Change: {shown[0]} minus before, paired."
     if len(methods) > len(shown):
         caption += f" {len(methods) - len(shown)} of the methods are left out here."
     return Section(title=title, text=text, tables=[Table(frame, caption, columns)])

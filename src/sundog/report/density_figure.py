@@ -106,9 +106,11 @@ def density_figure(
             middle = top + (place + 0.62) * _ROW
             is_all = place == 0
             text, size = sheet.fit(name, width=_LEFT - 0.3, size=9, smallest=7, bold=is_all)
+            if text.endswith("…"):
+                text, size = sheet.fit(name, width=_LEFT - 0.3, size=7, smallest=6.5, lines=2)
             sheet.text(
-                text, _LEFT - 0.12, middle, size=size, align="right", anchor="center_baseline",
-                bold=is_all,
+                text, _LEFT - 0.12, middle, size=size, align="right", bold=is_all,
+                anchor="center" if "\n" in text else "center_baseline",
             )  # fmt: skip
             sheet.text(
                 f"{len(part):,}", _LEFT + _PLOT + 1.4, middle, size=8.5, align="right",

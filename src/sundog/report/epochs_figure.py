@@ -65,6 +65,9 @@ def epochs_figure(epochs: pd.DataFrame, *, title: str = "") -> Figure:
             axes.set_ylim(max(0.0, low - room), min(1.0, high + room) + 0.003)
             axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0, symbol="\u00a0%"))
             axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
+            first, last = float(epochs["epoch"].min()), float(epochs["epoch"].max())
+            if first == last:
+                axes.set_xlim(first - 1, last + 1)
             axes.set_xlabel("epoch", fontsize=9)
             axes.tick_params(labelsize=8.5, length=2.5, width=0.6)
             axes.grid(color=FAINT, linewidth=0.5)

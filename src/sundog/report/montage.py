@@ -146,7 +146,8 @@ def decimals(values: Sequence[float], digits: int = 3) -> int:
 
 
 def number(value: float, places: int) -> str:
-    """Write a score with this many decimals and a real minus sign."""
+    """Write a score with this many decimals and a real minus sign; tiny ones as 1.2e−09."""
     if not math.isfinite(value):
         return "∞" if value > 0 else ("−∞" if value < 0 else "–")
-    return f"{value:,.{places}f}".replace("-", "−")
+    text = f"{value:,.{places}f}" if places < 7 else f"{value:.1e}"
+    return text.replace("-", "−")

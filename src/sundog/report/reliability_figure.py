@@ -64,6 +64,7 @@ def reliability_figure(reliability: Reliability, *, title: str = "") -> Figure:
         below.stairs(table["n"].to_numpy(dtype=float), edges, color=MUTED, linewidth=0.7)
         below.set_ylabel("images", fontsize=9)
         below.set_xlabel("probability of the predicted class", fontsize=9)
+        below.set_ylim(0, 1.05 * max(1.0, float(table["n"].max())))
         below.yaxis.set_major_locator(MaxNLocator(nbins=3, integer=True))
         for part in (axes, below):
             part.set_xlim(0, 1)

@@ -13,8 +13,9 @@ from scipy.stats import rankdata
 
 from sundog.core.errors import InputError
 from sundog.core.statistics import Estimate
+from sundog.report.phrases import correlation
 from sundog.report.sheet import Sheet
-from sundog.report.style import COLOURS, FAINT, style
+from sundog.report.style import COLOURS, FAINT, MUTED, style
 
 MOST_POINTS, MOST_PANELS = 2000, 6
 _SIDE, _GAP, _LEFT = 2.75, 0.85, 0.7
@@ -67,6 +68,11 @@ def scatter_figure(
             x, y = (np.full(count, np.nan) for _ in range(2))
             for ranks, name in ((x, a), (y, b)):
                 ranks[fine] = (rankdata(scores[name][fine]) - 0.5) / max(1, int(fine.sum()))
+            if not fine.any():
+                sheet.text(
+                    "no image has both values", left + _SIDE / 2, top + _SIDE / 2, size=8.5,
+                    align="center", colour=MUTED,
+                )  # fmt: skip
             right = np.ones(count, bool) if correct is None else np.asarray(correct, bool)
             axes.scatter(
                 x[kept & right], y[kept & right], s=7, color=COLOURS[0], alpha=0.35, linewidths=0
@@ -76,7 +82,7 @@ def scatter_figure(
                 alpha=0.85, linewidths=0.9,
             )  # fmt: skip
             rho = known.get((a, b), known.get((b, a)))
-            words = _rho(rho) if rho is not None else ""
+            words = f"ρ = {correlation(rho)}" if rho is not None else ""
             text, size = sheet.fit(words, width=_SIDE + 0.3, size=9, bold=True)
             sheet.text(
                 text,
@@ -105,10 +111,3 @@ def scatter_figure(
         note += f"; {hidden} further pairs are not drawn." if hidden else "."
         sheet.note(note)
     return sheet.figure
-
-
-def _rho(rho: Estimate) -> str:
-    text = f"ρ = {rho.value:+.2f}"
-    if np.isfinite(rho.low):
-        text += f" [{rho.low:+.2f}, {rho.high:+.2f}]"
-    return text.replace("-", "−")

@@ -34,13 +34,16 @@ def score_tables(
         first: title of the first column.
         above: a row before all others that does not race, for instance all images.
         mark: whether the rows race each other.
-        sort: metric to sort by, worst first; rows without it come last. Empty keeps the order.
+        sort: metric to sort by, worst first; then small rows, then rows without it. Empty keeps
+            the order.
         most: at most this many rows, without the one above.
     """
     kept = list(rows)
     if sort:
         sign = -1 if metric(sort).better == "lower" else 1
-        kept.sort(key=lambda row: (math.isnan(value(row, sort)), sign * value(row, sort)))
+        kept.sort(
+            key=lambda row: (math.isnan(value(row, sort)), row.small, sign * value(row, sort))
+        )
     hidden = len(kept) - most
     kept = [*([above] if above is not None else []), *kept[:most]]
     families: dict[str, list[str]] = {}
@@ -48,7 +51,7 @@ def score_tables(
         families.setdefault(metric(name).family, []).append(name)
     more = f" {hidden} more rows are not shown." if hidden > 0 else ""
     small = " In grey italics: too few images to tell." if any(row.small for row in kept) else ""
-    tables = []
+    tables: list[Table] = []
     for family, names in families.items():
         frame = pd.DataFrame(
             [
@@ -60,7 +63,8 @@ def score_tables(
                 for row in kept
             ]
         )
-        words = f"{family}{'' if family.endswith('?') else '.'} {caption}" if family else caption
+        words = f"{family}{'' if family.endswith('?') else '.'}" if family else ""
+        words = f"{words} {'In the same order.' if tables else caption}".strip()
         tables.append(
             Table(
                 frame=frame,
