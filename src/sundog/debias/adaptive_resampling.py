@@ -25,7 +25,7 @@ class AdaptiveResampling(TrainingRecipe):
     """Draws each image with a probability that falls with its density, measured anew every epoch.
 
     Loss, images and trained parts are those of ``inner`` (a VAE, say); only the order is drawn,
-    with replacement, an epoch keeping its number of steps. In the seed's practical the weights are
+    with replacement, an epoch keeping its number of steps. In the practical the weights are
     ``1 / (density + 1e-7)`` of densities near 1e-16: uniform, and nothing happens. Here the notes
     of every epoch say the effective size and warn of that.
 
@@ -42,6 +42,13 @@ class AdaptiveResampling(TrainingRecipe):
         classes: classes to reweight (the practical: faces alone); None for all. Class shares stay.
         per_class: False treats all images as one class: class shares may move.
         warm_up: first epochs in the order of ``inner``, before any density is known.
+        about: JSON that says which density it is: part of the run's identity.
+
+    Attributes:
+        classifier: the one that is trained, once the training has begun: a density of its features
+            may be asked of it, ``AdaptiveResampling(None, lambda: density(recipe.classifier))``.
+        images: the training images, likewise.
+        weights: of the current epoch; None in the warm-up.
 
     Raises:
         InputError: a parameter out of range.
@@ -65,6 +72,7 @@ class AdaptiveResampling(TrainingRecipe):
         classes: Sequence[int] | None = None,
         per_class: bool = True,
         warm_up: int = 1,
+        about: Mapping[str, Any] | None = None,
     ) -> None:
         if warm_up < 0:
             raise InputError("warm_up", expected=">= 0", got=str(warm_up))
@@ -84,6 +92,9 @@ class AdaptiveResampling(TrainingRecipe):
         }
         # A rule or parameter out of range fails here and not after the first epoch.
         sampling_weights(np.zeros(2), **{**self._rule, "classes": None})
+        self.about = dict(about or {})
+        self.classifier: Classifier | None = None
+        self.images: PreparedImages | None = None
         self.weights: SamplingWeights | None = None
         self._without = 0
 
@@ -94,6 +105,7 @@ class AdaptiveResampling(TrainingRecipe):
             **self._rule,
             "per_class": self.per_class,
             "warm_up": self.warm_up,
+            "density": self.about,
             "inner": self.inner.describe(),
         }
 
@@ -104,8 +116,9 @@ class AdaptiveResampling(TrainingRecipe):
     def begin(
         self, classifier: Classifier, images: PreparedImages, options: TrainingOptions
     ) -> None:
-        """Begin the inner recipe and keep the labels."""
+        """Begin the inner recipe; keep classifier, images and labels."""
         self.inner.begin(classifier, images, options)
+        self.classifier, self.images = classifier, images
         self._labels = images.image_set.labels
 
     def begin_epoch(self, epoch: int) -> None:

@@ -218,7 +218,10 @@ def _reweighted(
     product = t.value * f.value
     value = t.value / f.value if f.value > 0 else math.inf
     under = product**2 - t.low * f.high * (2 * t.value - t.low) * (2 * f.value - f.high)
-    low = t.low * (2 * t.value - t.low) / (product + math.sqrt(max(under, 0.0)))
+    # (product - root) / (f.high (2 f - f.high)), written so that it has no pole at 2 f = f.high
+    low = 0.0
+    if t.low > 0:
+        low = t.low * (2 * t.value - t.low) / (product + math.sqrt(max(under, 0.0)))
     high = math.inf
     if f.low > 0:
         over = product**2 - t.high * f.low * (2 * t.value - t.high) * (2 * f.value - f.low)

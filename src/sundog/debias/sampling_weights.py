@@ -41,7 +41,7 @@ def sampling_weights(
     - ``max``: ``max_k v_ik`` with ``v_ik = 1 / (p_ik + alpha)`` divided by its sum over the images
       of the class, the formula of the MIT practical;
     - ``max-m``: the product of the m largest ``1 / (p_ik + alpha)`` (all, if fewer);
-    - ``inverse``: ``1 / (p_i + alpha)``, the seed's formula with alpha = 1e-7;
+    - ``inverse``: ``1 / (p_i + alpha)``, the practical's of 2023 with alpha = 1e-7;
     - ``tempered``: ``p_i ^ (-1 / temperature)``.
 
     ``alpha`` is added to a density, so its effect depends on the density's unit. Densities of many
