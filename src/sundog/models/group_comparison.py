@@ -17,6 +17,7 @@ from sundog.models.calibration import ImageScores, image_scores
 from sundog.models.calibration_interval import RESAMPLES
 from sundog.models.group_extremes import mean_of_differences
 from sundog.models.group_resampling import (
+    change_of_error,
     change_of_gap,
     change_of_lowest,
     quantile_interval,
@@ -154,14 +155,14 @@ def compare_group_scores(
     """Compare two classifiers on the same images, after minus before.
 
     Accuracies: Newcombe's paired interval; means of them over groups or classes: MOVER. NLL and
-    Brier score: t interval of the paired differences. Precision and calibration error: paired
-    bootstrap of the images within each group (percentile; basic for the error, whose bias it takes
-    off). The worst group (class) and the gap: the same bootstrap; with e and f the deviations of
-    the resampled accuracies after and before from the seen ones, the difference of the minima
-    errs by at most ``max e - min f`` above and ``max f - min e`` below, over the groups within two
-    standard errors of the worst; the ends are the quantiles of these. A plain bootstrap of a
-    minimum misses the truth up to half of the time when several groups end up alike; this interval
-    is about 1.4 times as wide and does not.
+    Brier score: t interval of the paired differences. Precision: paired bootstrap of the images
+    within each group (percentile). Calibration error: the same draws, bounded bin by bin. The worst
+    group (class) and the gap: the same draws; with e and f the deviations of the resampled
+    accuracies after and before from the seen ones, the difference of the minima errs by at most
+    ``max e - min f`` above and ``max f - min e`` below, over the groups within two standard errors
+    of the worst; the ends are the quantiles of these. A plain bootstrap of a minimum misses the
+    truth up to half of the time when several groups end up alike; this interval is about 1.4 times
+    as wide and does not.
 
     Args:
         before: ``[n, classes]`` probabilities of the first classifier.
@@ -245,12 +246,8 @@ def compare_group_scores(
         gap=change_of_gap(shares, sizes, drawn.accuracy, level=level),
         nll=mean_interval(new.nll - old.nll, level=level),
         brier=mean_interval(new.brier - old.brier, level=level),
-        ece=quantile_interval(
-            second.overall.ece.value - first.overall.ece.value,
-            drawn.ece[1] - drawn.ece[0],
-            n=truth.size,
-            level=level,
-            basic=True,
+        ece=change_of_error(
+            second.overall.ece.value - first.overall.ece.value, drawn, n=truth.size, level=level
         ),
         p_value=everything.p_value,
         changed=int((old.prediction != new.prediction).sum()),

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import combinations
 
-from sundog.core.statistics import Estimate, proportion_difference, wilson_interval
+import numpy as np
+
+from sundog.core.statistics import Estimate, wilson_interval
 
 
 def mean_of_proportions(hits: Sequence[int], sizes: Sequence[int], *, level: float) -> Estimate:
@@ -69,14 +70,24 @@ def largest_gap(hits: Sequence[int], sizes: Sequence[int], *, level: float) -> E
     ``n`` is the number of images in all groups. NaN with fewer than two groups.
     """
     method = "newcombe, simultaneous"
-    pairs = list(combinations(range(len(sizes)), 2))
-    if not pairs:
+    count = len(sizes)
+    if count < 2:
         return Estimate(math.nan, math.nan, math.nan, sum(sizes), level, method)
-    each = 1 - (1 - level) / len(pairs)
-    parts = [
-        proportion_difference(hits[a], sizes[a], hits[b], sizes[b], level=each) for a, b in pairs
-    ]
-    value = max(abs(part.value) for part in parts)
-    low = max(max(part.low, -part.high) for part in parts)
-    high = max(max(part.high, -part.low) for part in parts)
-    return Estimate(value, max(0.0, low), min(1.0, high), sum(sizes), level, method)
+    each = 1 - (1 - level) / (count * (count - 1) / 2)
+    parts = [wilson_interval(h, n, level=each) for h, n in zip(hits, sizes, strict=True)]
+    share, low, high = (
+        np.array([getattr(part, end) for part in parts]) for end in ("value", "low", "high")
+    )
+    gaps = share[:, None] - share[None, :]  # Newcombe's interval of every ordered pair
+    below = gaps - np.hypot((share - low)[:, None], (high - share)[None, :])
+    np.fill_diagonal(below, -1.0)
+    above = gaps + np.hypot((high - share)[:, None], (share - low)[None, :])
+    np.fill_diagonal(above, -1.0)
+    return Estimate(
+        float(gaps.max()),
+        max(0.0, float(below.max())),
+        min(1.0, float(above.max())),
+        sum(sizes),
+        level,
+        method,
+    )

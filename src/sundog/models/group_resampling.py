@@ -12,10 +12,11 @@ from jaxtyping import Bool, Float, Int
 from sundog.core.seeds import derive_seed
 from sundog.core.statistics import Estimate
 from sundog.models.calibration import BINS, ImageScores, width_bins
+from sundog.models.calibration_interval import error_deviations
 
 CONTACT = 2.0
 """Groups within this many standard errors of the worst could be the worst."""
-_CELLS = 2_000_000
+_CELLS = 200_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,13 +27,16 @@ class Draws:
         accuracy: of each group; NaN for an empty group.
         recall: of each class; NaN for a class without images.
         precision: mean over the classes with images; NaN for fewer than two such classes.
-        ece: expected calibration error.
+        gaps: sum of correctness minus confidence over each bin of confidence, by the number of
+            images: the parts of the expected calibration error.
+        seen_gaps: the same of the data.
     """
 
     accuracy: Float[np.ndarray, "2 draws groups"]
     recall: Float[np.ndarray, "2 draws classes"]
     precision: Float[np.ndarray, "2 draws"]
-    ece: Float[np.ndarray, "2 draws"]
+    gaps: Float[np.ndarray, "2 draws bins"]
+    seen_gaps: Float[np.ndarray, "2 bins"]
 
 
 def resample_pairs(
@@ -73,7 +77,7 @@ def resample_pairs(
     strata.append(("unknown", -1, order[groups[order] < 0]))
     accuracy = np.full((2, resamples, len(group_names)), np.nan)
     recall = np.full((2, resamples, class_count), np.nan)
-    precision, ece = np.full((2, resamples), np.nan), np.full((2, resamples), np.nan)
+    precision, parts = np.full((2, resamples), np.nan), np.zeros((2, resamples, BINS))
     sources = {
         name: np.random.default_rng(derive_seed(seed, "pairs", name)) for name, _, _ in strata
     }
@@ -103,9 +107,12 @@ def resample_pairs(
             shares = hits[side] / np.maximum(chosen[side], 1)
             if present.sum() > 1:
                 precision[side, block] = shares[:, present].mean(axis=1)
-            if labels.size:
-                ece[side, block] = np.abs(error[side]).sum(axis=1) / labels.size
-    return Draws(accuracy, recall, precision, ece)
+            parts[side, block] = error[side] / max(labels.size, 1)
+    seen_gaps = [
+        np.bincount(index, weights=gap, minlength=BINS) / max(labels.size, 1)
+        for index, gap in zip(bins, gaps, strict=True)
+    ]
+    return Draws(accuracy, recall, precision, parts, np.stack(seen_gaps))
 
 
 def _count(
@@ -127,19 +134,33 @@ def _recall(
 
 
 def quantile_interval(
-    value: float, drawn: Float[np.ndarray, " draws"], *, n: int, level: float, basic: bool = False
+    value: float, drawn: Float[np.ndarray, " draws"], *, n: int, level: float
 ) -> Estimate:
-    """Return a value with the quantiles of its resamples.
-
-    ``basic``: reflected at the value, which takes off the bias of a score that resampling drives
-    away from the truth; the interval is widened to hold the value.
-    """
-    method = "paired basic bootstrap" if basic else "paired bootstrap"
+    """Return a value with the quantiles of its resamples."""
+    method = "paired bootstrap"
     if math.isnan(value) or n < 2:
         return Estimate(value, math.nan, math.nan, n, level, method)
     low, high = (float(q) for q in np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2]))
-    if basic:
-        low, high = 2 * value - high, 2 * value - low
+    return Estimate(value, min(value, low), max(value, high), n, level, method)
+
+
+def change_of_error(value: float, draws: Draws, *, n: int, level: float) -> Estimate:
+    """Return the calibration error after minus before, bounded bin by bin.
+
+    As in :func:`~sundog.models.calibration_interval.calibration_interval`, for both errors in each
+    draw; width 0 if the two never differ.
+    """
+    method = "paired bootstrap, bin by bin"
+    if math.isnan(value) or n < 2:
+        return Estimate(value, math.nan, math.nan, n, level, method)
+    if np.array_equal(draws.gaps[0], draws.gaps[1]):
+        return Estimate(value, value, value, n, level, method)
+    (up_before, down_before), (up_after, down_after) = (
+        error_deviations(draws.seen_gaps[side], draws.gaps[side]) for side in (0, 1)
+    )
+    tail = (1 + level) / 2
+    low = max(-1.0, value - float(np.quantile(up_after + down_before, tail)))
+    high = min(1.0, value + float(np.quantile(down_after + up_before, tail)))
     return Estimate(value, min(value, low), max(value, high), n, level, method)
 
 

@@ -40,7 +40,7 @@ class GroupScore:
             balanced accuracy of the group.
         nll: mean negative log-likelihood in nats, t interval; lower is better.
         brier: mean Brier score (sum over classes, 0 to 2), t interval; lower is better.
-        ece: expected calibration error (15 bins), basic bootstrap interval; lower is better.
+        ece: expected calibration error (15 bins), bootstrap interval; lower is better.
     """
 
     name: str
