@@ -13,6 +13,7 @@ from sundog.core.errors import DataError, InputError
 from sundog.core.seeds import derive_seed, generator
 from sundog.core.shapes import Images, Labels
 from sundog.data.mask_reader import MaskReader, mask_areas, mask_digest
+from sundog.debias.array_hash import array_hash
 from sundog.debias.inpaint import inpaint
 from sundog.debias.moves import Moves
 from sundog.models.prepared import PreparedImages
@@ -38,6 +39,8 @@ class MaskEditor:
         images: the set with the cue in its pixels.
         masks: where the cue is, for the same set at the same size.
         swap: ``paste`` or ``recolour``.
+        values: ``int64[images]``, what the cue of each image says (its colour, its text), where
+            that is known: donors are then drawn by value and not by class. -1 = unknown.
         place: where a pasted region goes: ``same``, the donor's own place (moved as the receiver
             was), or ``random``, anywhere it fits.
 
@@ -53,6 +56,7 @@ class MaskEditor:
         *,
         swap: Swap = "paste",
         place: Place = "same",
+        values: Int64[np.ndarray, "images"] | None = None,
     ) -> None:
         for name, value, known in (
             ("swap", swap, get_args(Swap)),
@@ -73,7 +77,13 @@ class MaskEditor:
         self._swap = swap
         self._place = place
         areas = mask_areas(masks)
-        self._donors = _donors(images.image_set.labels, areas)
+        keys = images.image_set.labels if values is None else np.asarray(values, dtype=np.int64)
+        if keys.shape != areas.shape:
+            raise InputError(
+                "values", expected=f"one per image ({len(areas)})", got=str(keys.shape)
+            )
+        self._keyed_by = "labels" if values is None else array_hash(keys)
+        self._donors = _donors(keys, areas)
         self.masked = int((areas > 0).sum())
         """Images of the set that have the cue."""
         self._digest = mask_digest(masks)
@@ -88,6 +98,7 @@ class MaskEditor:
             "name": "masks",
             "swap": self._swap,
             "place": self._place,
+            "donors_by": self._keyed_by,
             "masks": self._digest,
             "images": f"{content:016x}",
         }
@@ -97,12 +108,30 @@ class MaskEditor:
         return inpaint(images, _moved(self._masks(indices), moves))
 
     def swapped(
-        self, images: Images, indices: Labels, *, seed: int, moves: Moves | None = None
+        self,
+        images: Images,
+        indices: Labels,
+        *,
+        seed: int,
+        moves: Moves | None = None,
+        avoid: Labels | None = None,
     ) -> Images:
-        """Return the images with their region recoloured, or a donor's region pasted."""
+        """Return the images with their region recoloured, or a donor's region pasted.
+
+        Args:
+            images: see :meth:`CueEditor.swapped`.
+            indices: likewise.
+            seed: likewise.
+            moves: likewise.
+            avoid: ``int64[batch]``, value (class, without values) whose donors an image does not
+                get: to measure what a conflicting cue does. Where there are no others, any.
+        """
         if self._swap == "recolour":
             return self._recoloured(images, indices, seed=seed, moves=moves)
-        donors = torch.tensor([self._draw_donor(seed, i) for i in indices.tolist()])
+        shunned = [None] * len(indices) if avoid is None else avoid.tolist()
+        donors = torch.tensor(
+            [self._draw_donor(seed, i, a) for i, a in zip(indices.tolist(), shunned, strict=True)]
+        )
         clean = self.removed(images, indices, moves=moves)
         pixels, masks = self._regions(donors, images)
         if moves is not None:
@@ -116,9 +145,11 @@ class MaskEditor:
             masks = torch.stack([m for _, m in rolled])
         return torch.where(masks[:, None].to(images.device), pixels.to(images), clean)
 
-    def _draw_donor(self, seed: int, index: int) -> int:
+    def _draw_donor(self, seed: int, index: int, avoid: int | None) -> int:
         draw = generator(seed, "donor", index)
-        group = self._donors[int(torch.randint(len(self._donors), (1,), generator=draw))]
+        groups = [group for key, group in self._donors.items() if key != avoid]
+        groups = groups or list(self._donors.values())
+        group = groups[int(torch.randint(len(groups), (1,), generator=draw))]
         return int(group[int(torch.randint(len(group), (1,), generator=draw))])
 
     def _regions(
@@ -150,9 +181,9 @@ class MaskEditor:
 
 
 def _donors(
-    labels: Int64[np.ndarray, "images"], areas: Int64[np.ndarray, "images"]
-) -> list[Int64[np.ndarray, "donors"]]:
-    """Return the images with the cue, class by class; unlabelled ones are a class of their own."""
+    keys: Int64[np.ndarray, "images"], areas: Int64[np.ndarray, "images"]
+) -> dict[int, Int64[np.ndarray, "donors"]]:
+    """Return the images with the cue by key; those without a key (-1) have one of their own."""
     carrying = areas > 0
     if not carrying.any():
         raise InputError(
@@ -161,7 +192,7 @@ def _donors(
             got=f"{len(areas)} empty masks",
             hint="Without a localised cue there is nothing to edit; check mask_path and its root.",
         )
-    return [np.flatnonzero(carrying & (labels == label)) for label in np.unique(labels[carrying])]
+    return {int(key): np.flatnonzero(carrying & (keys == key)) for key in np.unique(keys[carrying])}
 
 
 def _elsewhere(
