@@ -60,7 +60,8 @@ class AccuracyVsRisk:
         overall: all images that are in a window.
         trend: Spearman's correlation of being right with the value; < 0: riskier images are wrong
             more often (the sign turns for a representation score). NaN if all or none are right.
-        ends: accuracy of the first minus that of the last window (Newcombe); > 0 for a good risk.
+        ends: accuracy of the first minus that of the last window (Newcombe); > 0 for a good risk;
+            NaN for one window.
         membership: ``int64[n]`` window of each image, -1 for those left out; give it as ``frozen``
             to score another classifier on the same windows.
         edges: ``float64[windows - 1]``, the highest value of each window but the last; give them
@@ -178,8 +179,10 @@ def accuracy_vs_risk(
     )
     inside = membership >= 0
     right = truth == guess
-    hits = [int(right[membership == index].sum()) for index in (0, count - 1)] if count else [0, 0]
-    sizes = [parts[0].n, parts[-1].n] if parts else [0, 0]
+    hits, sizes = [0, 0], [0, 0]
+    if count > 1:
+        hits = [int(right[membership == index].sum()) for index in (0, count - 1)]
+        sizes = [parts[0].n, parts[-1].n]
     return AccuracyVsRisk(
         windows=parts,
         overall=_window(-1, values, truth, guess, inside, chosen, level=level),
