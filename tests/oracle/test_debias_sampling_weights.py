@@ -178,6 +178,9 @@ def test_the_table_per_class_by_hand():
     assert second.effective_size == pytest.approx(36 / 20)
     assert report.effective_size == pytest.approx(1 / (0.01 + 0.09 + 0.04 + 0.16))
     assert report.max_min_ratio == pytest.approx(3)
+    notes = report_weights(p, labels=np.array([0, 0, 1, 1]), classes=[1]).notes()
+    assert notes["least_class_share"] == pytest.approx(36 / 20 / 2)
+    assert notes["effective_share"] == pytest.approx(report.effective_size / 4)
 
 
 def test_half_bias_half_reconstruction_as_in_the_practical_of_2023():

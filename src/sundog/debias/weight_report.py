@@ -76,12 +76,18 @@ class SamplingWeights:
         return pd.DataFrame([asdict(row) for row in self.classes])
 
     def notes(self) -> dict[str, Any]:
-        """Return the figures as JSON; an infinite ratio becomes None."""
+        """Return the figures as JSON; an infinite ratio becomes None.
+
+        ``effective_share`` is that of all images, ``least_class_share`` that of the reweighted
+        class where it is smallest.
+        """
         ratio = self.max_min_ratio
+        shares = [row.effective_size / row.n for row in self.classes if row.reweighted and row.n]
         return {
             **self.settings,
             "effective_size": self.effective_size,
             "effective_share": self.effective_size / len(self),
+            "least_class_share": min(shares, default=1.0),
             "max_min_ratio": ratio if math.isfinite(ratio) else None,
             "warnings": list(self.warnings),
         }
@@ -202,8 +208,8 @@ def _warnings(
         worst = max(row.max_min_ratio for row in flat)
         said.append(
             f"The weights{_of(flat, judged, named)} are practically uniform (largest / smallest at "
-            f"most {worst:.6g}): they change nothing. Lower alpha or use the rule 'tempered', unless all "
-            "images really are as common."
+            f"most {worst:.6g}): they change nothing. Lower alpha or use the rule 'tempered', "
+            "unless all images really are as common."
         )
     thin = [row for row in judged if row.effective_size < SMALL_SHARE * row.n]
     if thin:
