@@ -138,6 +138,7 @@ def _draw(
         sheet = Sheet(LEFT + PLOT + RIGHT, head + BODY + labels + pictures + 0.72)
         sheet.title(title)
         axes = sheet.axes(LEFT, head, PLOT, BODY)
+        score, _ = sheet.fit(score, width=BODY, size=9, smallest=9)
         lowest = _dress(axes, shown, score=score, n=windows.n)
         ends = []
         for place, (name, estimates) in enumerate(shown.items()):

@@ -108,7 +108,9 @@ class Sheet:
         """
         clean = drawable(text)
         while True:
-            wrapped = self._wrap(f"{before}{clean}{after}", width=width, size=size, bold=bold)
+            wrapped = self._wrap(
+                f"{before}{clean}{after}", width=width, size=size, bold=bold, most=lines
+            )
             if len(wrapped) <= lines:
                 return "\n".join(wrapped), size
             if size - 0.5 < smallest:
@@ -119,18 +121,27 @@ class Sheet:
         while shortest < longest:
             middle = (shortest + longest + 1) // 2
             candidate = f"{before}{clean[:middle].rstrip()}…{after}"
-            if len(self._wrap(candidate, width=width, size=size, bold=bold)) <= lines:
+            broken = self._wrap(candidate, width=width, size=size, bold=bold, most=lines)
+            if len(broken) <= lines:
                 shortest = middle
             else:
                 longest = middle - 1
         cut = f"{before}{clean[:shortest].rstrip()}…{after}"
-        return "\n".join(self._wrap(cut, width=width, size=size, bold=bold)[:lines]), size
+        broken = self._wrap(cut, width=width, size=size, bold=bold, most=lines)
+        return "\n".join(broken[:lines]), size
 
-    def _wrap(self, text: str, *, width: float, size: float, bold: bool) -> list[str]:
-        """Break a text at spaces (then anywhere) into lines no wider than ``width``."""
+    def _wrap(self, text: str, *, width: float, size: float, bold: bool, most: int) -> list[str]:
+        """Break a text at spaces (then anywhere) into lines no wider than ``width``.
+
+        Stops after one line more than ``most``: it does not fit then, however long it is.
+        """
+        if self.measure(text, size=size, bold=bold) <= width:
+            return [text]
         lines: list[str] = []
         line = ""
         for word in text.split(" "):
+            if len(lines) > most:
+                return lines
             joined = f"{line} {word}" if line else word
             if self.measure(joined, size=size, bold=bold) <= width:
                 line = joined
@@ -138,10 +149,19 @@ class Sheet:
             if line:
                 lines.append(line)
             line = word
-            while len(line) > 1 and self.measure(line, size=size, bold=bold) > width:
-                cut = len(line) - 1
-                while cut > 1 and self.measure(line[:cut], size=size, bold=bold) > width:
-                    cut -= 1
+            while (
+                len(line) > 1
+                and len(lines) <= most
+                and self.measure(line, size=size, bold=bold) > width
+            ):
+                # The longest beginning that fits, at least one character.
+                cut, longest = 1, len(line) - 1
+                while cut < longest:
+                    middle = (cut + longest + 1) // 2
+                    if self.measure(line[:middle], size=size, bold=bold) <= width:
+                        cut = middle
+                    else:
+                        longest = middle - 1
                 lines.append(line[:cut])
                 line = line[cut:]
         return [*lines, line]
