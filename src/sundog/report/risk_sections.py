@@ -123,8 +123,8 @@ def reliability_section(reliability: Reliability) -> Section:
     return Section(
         title="Is it as sure as it is right?",
         text=[
-            f"Of {counted(len(rows), 'bin')} with images, {over} are surer than right and {under} "
-            "less sure than right by more than their interval."
+            f"Of {counted(len(rows), 'bin')} with images, surer than right by more than the "
+            f"interval: {over}; less sure than right: {under}."
         ],
         pictures=[
             Picture(
