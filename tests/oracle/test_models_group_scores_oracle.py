@@ -141,7 +141,7 @@ def test_an_always_positive_model_is_exposed():
     assert crossed.gap.value == 1
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.integers(0, 10_000))
 def test_rows_and_groups_may_move(seed):
     p, y, g = _world(n=60, seed=seed)

@@ -115,10 +115,9 @@ def detection_scores(
         ends = np.quantile(
             np.concatenate(drawn, axis=1), [(1 - level) / 2, (1 + level) / 2], axis=1
         )
+    low, high = np.minimum(ends[0], values), np.maximum(ends[1], values)  # NaN stays NaN
     estimates = {
-        name: Estimate(
-            float(values[i]), float(ends[0, i]), float(ends[1, i]), n, level, "percentile"
-        )
+        name: Estimate(float(values[i]), float(low[i]), float(high[i]), n, level, "percentile")
         for i, name in enumerate(names)
     }
     ordered = stats.rankdata(np.concatenate([inside, outside]))

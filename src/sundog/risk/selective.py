@@ -83,7 +83,8 @@ def selective_scores(
         correct: ``bool[n]``, whether the prediction is right.
         coverage: share kept, in (0, 1].
         limit: error allowed, in [0, 1).
-        level: confidence level of the percentile bootstrap over images.
+        level: confidence level of the percentile bootstrap over images; the intervals are widened
+            to hold the value.
         resamples: bootstrap samples; 0 leaves out these intervals.
         seed: for the bootstrap. The order of the images does not matter.
 
@@ -116,10 +117,9 @@ def selective_scores(
         ends = np.quantile(
             np.concatenate(drawn, axis=1), [(1 - level) / 2, (1 + level) / 2], axis=1
         )
+    low, high = np.minimum(ends[0], values), np.maximum(ends[1], values)  # NaN stays NaN
     estimates = {
-        name: Estimate(
-            float(values[i]), float(ends[0, i]), float(ends[1, i]), n, level, "percentile"
-        )
+        name: Estimate(float(values[i]), float(low[i]), float(high[i]), n, level, "percentile")
         for i, name in enumerate(names)
     }
     return SelectiveScores(
