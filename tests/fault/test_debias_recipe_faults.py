@@ -17,6 +17,7 @@ from sundog.debias.weight_report import kish_size, report_weights
 from sundog.debias.weighted_order import weighted_order
 from sundog.models.prepared import PreparedImages
 from sundog.models.training_options import TrainingOptions
+from sundog.models.training_recipe import TrainingRecipe
 
 
 def prepared(labels):
@@ -219,3 +220,60 @@ def test_the_hash_sees_type_shape_and_content():
     }
     assert len(hashes) == 5
     assert array_hash(base) == array_hash(np.arange(12)[::2] // 2)
+
+
+def test_everything_but_the_order_is_asked_of_the_inner_recipe():
+    class Inner(TrainingRecipe):
+        name = "inner"
+
+        def __init__(self):
+            self.calls = []
+
+        def begin(self, classifier, images, options):
+            self.calls.append("begin")
+
+        def begin_epoch(self, epoch):
+            self.calls.append(f"epoch {epoch}")
+
+        def after_step(self, step):
+            self.calls.append(f"after {step}")
+
+        def change(self, step):
+            return f"changed {step}"
+
+        def loss(self, network, step):
+            return f"loss of {step}"
+
+        def module(self):
+            return "module"
+
+        def state(self):
+            return {"kept": 1}
+
+        def load_state(self, tensors):
+            self.calls.append(dict(tensors))
+
+        def notes(self):
+            return {"note": 1}
+
+    inner = Inner()
+    seen = []
+
+    def density():
+        seen.append(list(inner.calls))
+        return np.array([0.0, -1.0])
+
+    recipe = AdaptiveResampling(inner, density, warm_up=0, about={"of": "test"})
+    recipe.begin(None, prepared([0, 0]), TrainingOptions())
+    recipe.begin_epoch(3)
+    assert seen == [["begin", "epoch 3"]]  # the inner recipe first, then the density
+    recipe.after_step("s")
+    recipe.load_state({"kept": 2})
+    assert inner.calls[2:] == ["after s", {"kept": 2}]
+    assert recipe.change("s") == "changed s"
+    assert recipe.loss(None, "s") == "loss of s"
+    assert recipe.module() == "module"
+    assert recipe.state() == {"kept": 1}
+    assert recipe.notes()["inner"] == {"note": 1}
+    assert recipe.describe()["inner"] == {"name": "inner"}
+    assert recipe.describe()["density"] == {"of": "test"}
