@@ -227,7 +227,7 @@ def open_subject(
     Raises:
         InputError: a training run's folder with another ``resize`` than it was trained with.
     """
-    _check_resize(model, resize)
+    check_resize(model, resize)
     image_set = load_image_set(
         source,
         split=split,
@@ -262,7 +262,7 @@ def _root(source: str | Path) -> Path | None:
     return place.parent if place.is_file() else None
 
 
-def _check_resize(model: str | Path, resize: Resize) -> None:
+def check_resize(model: str | Path, resize: Resize) -> None:
     """Refuse another resizing than a training run's: its network has not seen such images."""
     file = Path(model) / "args.json"
     if not file.is_file():

@@ -103,6 +103,15 @@ def _whole(source: str, options: Mapping[str, Any], missing: InputError) -> Imag
         raise missing from error
 
 
+def open_whole_or_split(source: str, split: str, **options: Any) -> ImageSet:
+    """Open the named split of a source, or all of a source without splits.
+
+    Raises:
+        DataError: nothing usable there.
+    """
+    return _one_split(source, split, options)
+
+
 def train_from_names(
     source: str,
     out_dir: str | Path,

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 import sundog
 from sundog.cli import (
     compare,
+    debias,
     demo,
     explain,
     faithfulness,
@@ -64,6 +65,7 @@ app.command("review")(review.review)
 app.command("feedback")(feedback.feedback)
 app.command("results")(results.results)
 app.command("risk")(risk.risk)
+app.command("debias")(debias.debias)
 app.command("demo")(demo.demo)
 app.command("list")(table.list_table)
 

@@ -1,0 +1,110 @@
+"""Opening what a debiasing run needs, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sundog.audit.debias_data import DebiasData, make_debias_data, open_sources
+from sundog.audit.requests import parse_cue
+from sundog.audit.subject import check_resize
+from sundog.core.errors import InputError
+from sundog.data.transforms import Resize
+from sundog.models.classifier import Classifier, NetworkOutput
+from sundog.models.zoo import get_model
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedDebias:
+    """The classifier (or the name of the network to train) and the three parts."""
+
+    model: Classifier | str
+    data: DebiasData
+
+
+def open_debias(
+    source: str,
+    *,
+    model: str | None = None,
+    network: str | None = None,
+    validation: str | None = None,
+    test: str | None = None,
+    group_column: str | None = None,
+    cue: str | None = None,
+    strength: float = 0.95,
+    checkpoint: Path | None = None,
+    classes: str | Sequence[int] | Sequence[str] | None = None,
+    class_names: Sequence[str] | None = None,
+    size: int | None = None,
+    resize: Resize = "pad",
+    limit: int | None = None,
+    path_column: str | None = None,
+    label_column: str | None = None,
+    device: str = "cpu",
+    seed: int = 0,
+    download: bool = False,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    output: NetworkOutput = "logits",
+) -> OpenedDebias:
+    """Open images and classifier by name.
+
+    Raises:
+        InputError: not exactly one of ``model`` and ``network``.
+        SundogError: bad input, in plain words.
+    """
+    if (model is None) == (network is None):
+        raise InputError(
+            "model or network",
+            expected="one of the two",
+            got="both" if model is not None else "none",
+            hint="--model mends a classifier as it is; --network trains one from scratch.",
+        )
+    sources = open_sources(
+        source,
+        validation,
+        test,
+        limit=limit,
+        seed=seed,
+        download=download,
+        path_column=path_column,
+        label_column=label_column,
+    )
+    found: Classifier | str = network or ""
+    if model is not None:
+        check_resize(model, resize)
+        arguments: dict[str, Any] = {
+            "class_names": class_names,
+            "device": device,
+            "download": download,
+            "seed": seed,
+            "mean": mean,
+            "std": std,
+            "output": output,
+        }
+        found = get_model(model, checkpoint, classes, **arguments)
+        if found.class_names is None:
+            found = found.with_class_names(sources.train.class_names)
+    planted = None
+    if cue is not None:
+        count = len(sources.train.class_names)
+        planted = parse_cue(cue, class_count=count, strength=strength, seed=0)
+    data = make_debias_data(
+        sources,
+        classifier=found if isinstance(found, Classifier) else None,
+        size=size,
+        resize=resize,
+        group_column=group_column,
+        cue=planted,
+        roots=[
+            _root(name) for name in (source, validation or source, test or validation or source)
+        ],
+    )
+    return OpenedDebias(found, data)
+
+
+def _root(source: str) -> Path | None:
+    place = Path(source)
+    return place if place.is_dir() else place.parent if place.is_file() else None

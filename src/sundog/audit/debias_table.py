@@ -1,0 +1,56 @@
+"""The tables and the identity of a debiasing run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from sundog.audit.debias_data import DebiasData
+from sundog.core.seeds import derive_seed
+from sundog.report.debias_content import MethodResult
+
+
+def identity_of(data: DebiasData) -> dict[str, Any]:
+    """Return what makes it these data, as JSON."""
+    parts = {"train": data.train, "validation": data.validation, "test": data.test}
+    return {
+        "column": data.column,
+        "size": list(data.train.images.image_size),
+        "parts": {
+            name: f"{derive_seed(0, *part.images.image_set.ids):016x}"
+            for name, part in parts.items()
+        },
+        "masks": {
+            name: None if part.editor is None else part.editor.describe()["masks"]
+            for name, part in parts.items()
+        },
+    }
+
+
+def score_table(before: MethodResult, results: Sequence[MethodResult]) -> pd.DataFrame:
+    """Return a row per method and score: value, interval, n, change with its interval."""
+    rows = []
+    for result in (before, *results):
+        for name, score in result.scores.items():
+            row: dict[str, Any] = {"method": result.name, "score": name, "seeds": result.seeds}
+            if isinstance(score, float):
+                row["value"] = score
+            else:
+                row |= {
+                    "value": score.value,
+                    "low": score.low,
+                    "high": score.high,
+                    "n": score.n,
+                    "interval": score.method,
+                }
+            change = result.change.get(name)
+            if change is not None:
+                row |= {
+                    "change": change.value,
+                    "change_low": change.low,
+                    "change_high": change.high,
+                }
+            rows.append(row)
+    return pd.DataFrame(rows)
