@@ -166,8 +166,8 @@ def test_names_are_escaped_the_bytes_repeat_and_the_page_can_be_mailed(page):
 
 def test_a_trend_that_leaves_zero_out_is_an_alarm(page):
     assert page.headline == (
-        "The 20\u00a0% least represented images are classified right in 70\u00a0% [48, 85] of "
-        "cases, the most represented in 95\u00a0% [76, 99]: rarer images are right less often."
+        "The 20\u00a0% least represented images (n = 20) are classified right in 70\u00a0% "
+        "[48, 85] of cases, the most represented in 95\u00a0% [76, 99]: rarer images are right less often."
     )
     assert (page.tone, page.word) == ("alarm", "Weak spot found")
     assert "+0.20 [+0.10, +0.30]" in page.lead
@@ -204,7 +204,7 @@ def test_epistemic_risk_judges_the_score_not_the_classifier(moved, tone, words):
     page = risk_page(content(field("epistemic", moved)))
     assert page.tone == tone
     assert words in page.headline
-    assert page.headline.startswith("The 20\u00a0% most certain images")
+    assert page.headline.startswith("The 20\u00a0% most certain images (n = 20)")
 
 
 def test_no_page_calls_a_classifier_fair():
@@ -258,7 +258,7 @@ def test_small_groups_come_after_and_are_not_the_worst():
         gap=Estimate(0.4, 0.3, 0.5, 200, 0.95, "simultaneous"),
     )
     lead = risk_page(named).lead
-    assert "the worst group, good (n = 100), has 90\u00a0% [70, 95]" in lead
+    assert "The worst group, good (n = 100), has 90\u00a0% [70, 95]" in lead
     assert "best and worst group are 40.0 points" in lead
 
 

@@ -170,7 +170,9 @@ def _dress(
     axes.set_xlim(0, count)
     axes.set_ylim(lowest, highest + 0.04 * (highest - lowest or 1))
     axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
-    axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, symbol="\u00a0%"))
+    axes.yaxis.set_major_formatter(
+        PercentFormatter(1, 0 if highest - lowest > 0.1 else 1, symbol="\u00a0%")
+    )
     axes.set_ylabel(score, fontsize=9)
     share = np.concatenate([[0.0], np.cumsum(n) / max(1, int(np.sum(n)))])
     every = max(1, math.ceil(count / 20))

@@ -103,7 +103,8 @@ def _ends(low: str, high: str, windows: Windows) -> str:
         return f"All {total:,} images are one window: they {verb} {share(values[0])}{after}"
     first = 100 * int(windows.n[0]) / total
     return (
-        f"The {first:.0f}\u00a0% {low} images {verb} {share(values[0])}{after}, the {high} "
+        f"The {first:.0f}\u00a0% {low} images (n = {int(windows.n[0]):,}) {verb} "
+        f"{share(values[0])}{after}, the {high} "
         f"{'in ' if name == 'accuracy' else ''}{share(values[-1])}"
     )
 
@@ -120,7 +121,7 @@ def _lead(content: RiskPage) -> str:
         accuracy = content.worst or worst.scores["accuracy"]
         parts.append(f"the worst group, {worst.name} (n = {worst.n:,}), has {share(accuracy)}")
     if content.gap is not None:
-        parts.append(f"best and worst group are {points(content.gap).lstrip('+')} apart")
+        parts.append(f"best and worst group are {points(content.gap).replace('+', '')} apart")
     text = "; ".join(parts)
     return f"{text[:1].upper()}{text[1:]}." if text else ""
 

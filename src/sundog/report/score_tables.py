@@ -10,6 +10,7 @@ import pandas as pd
 
 from sundog.core.statistics import Estimate
 from sundog.report.metric_words import metric
+from sundog.report.montage import decimals
 from sundog.report.risk_content import ScoreRow, Windows
 from sundog.report.table import Column, Table
 
@@ -103,8 +104,10 @@ def windows_table(windows: Windows, *, caption: str, most: int = 20) -> Table:
     if hidden > 0:
         rows = [*rows[: most // 2], *rows[len(rows) - most // 2 :]]
         caption += f" {hidden} windows in the middle are not shown."
+    places = decimals([float(v) for v in (*windows.low, *windows.high)])
     columns: Mapping[str, Any] = {
         "images": Column(format="integer"),
+        **{end: Column(format="decimal", digits=places) for end in ("from", "to")},
         **{
             name: Column(name.replace("_", " "), format="percent", digits=1)
             for name in windows.measures
