@@ -167,7 +167,8 @@ def test_names_are_escaped_the_bytes_repeat_and_the_page_can_be_mailed(page):
 def test_a_trend_that_leaves_zero_out_is_an_alarm(page):
     assert page.headline == (
         "The 20\u00a0% least represented images (n = 20) are classified right in 70\u00a0% "
-        "[48, 85] of cases, the most represented in 95\u00a0% [76, 99]: rarer images are right less often."
+        "[48, 85] of cases, the most represented in 95\u00a0% [76, 99]: "
+        "rarer images are right less often."
     )
     assert (page.tone, page.word) == ("alarm", "Weak spot found")
     assert "+0.20 [+0.10, +0.30]" in page.lead
