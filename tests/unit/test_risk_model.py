@@ -33,6 +33,7 @@ from sundog.risk.wrap import wrap
 SHORT = FitOptions(epochs=2, batch_size=8)
 SMALL = {"knn": {"k": 5}, "mc_dropout": {"rate": 0.2}, "vim": {"directions": 10}}
 """Parameters for 40 images."""
+SINGLE = [name for name in METHODS if name != "ensemble"]
 
 
 def _set(count=40, classes=2, seed=0):
@@ -118,7 +119,7 @@ def test_output_is_concatenated_and_becomes_arrays():
 def test_every_method_leaves_the_prediction_bit_identical(classifier, images):
     wanted = classifier(images)
     state = {name: value.clone() for name, value in classifier.state_dict().items()}
-    for name in METHODS:
+    for name in SINGLE:
         parameters = SMALL.get(name, {})
         if "queue_size" in make_estimator(name, **parameters).settings():
             parameters = {"queue_size": 20}
@@ -135,7 +136,7 @@ def test_every_method_leaves_the_prediction_bit_identical(classifier, images):
 
 
 def test_every_method_is_saved_and_read_back(classifier, images, tmp_path):
-    for name in METHODS:
+    for name in SINGLE:
         parameters = SMALL.get(name, {})
         if "queue_size" in make_estimator(name, **parameters).settings():
             parameters = {"queue_size": 20}
@@ -301,3 +302,17 @@ def test_batches_that_are_no_images_are_refused():
         list(image_batches([(torch.rand(3, 3, 8, 8), torch.zeros(2))]))
     with pytest.raises(InputError, match="at least one image"):
         list(image_batches([]))
+
+
+def test_several_classifiers_become_an_ensemble(classifier, images):
+    other = train_classifier("small-cnn", _set(), epochs=1, size=16, device="cpu", seed=9)
+    members = [classifier, other.classifier]
+    plain = wrap(members, "ensemble")
+    output = plain(images, return_risk=True)
+    mean = torch.stack([m(images).softmax(1) for m in members]).mean(0)
+    assert torch.allclose(plain(images).softmax(1), mean, atol=1e-6)
+    assert output.fields == ("epistemic", "aleatoric")
+    both = wrap(members, ["ensemble", "knn"], knn={"k": 5}).fit(_set())
+    assert both(images, return_risk=True).fields == ("representation", "epistemic", "aleatoric")
+    with pytest.raises(InputError, match="several classifiers"):
+        wrap(classifier, "ensemble")

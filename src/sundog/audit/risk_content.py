@@ -30,12 +30,15 @@ from sundog.report.risk_content import (
     Windows,
 )
 from sundog.risk.accuracy_vs_risk import AccuracyVsRisk
+from sundog.risk.ensemble import EnsembleModel
+from sundog.risk.estimator import Estimator
 from sundog.risk.extremes import extreme_images
 from sundog.risk.metrics_table import RiskMetrics
 from sundog.risk.model import RiskModel
 from sundog.risk.output import RiskOutput
 from sundog.risk.registry import METHODS
 from sundog.risk.window_images import mean_images
+from sundog.risk.wrap import ENSEMBLE
 
 TILE = 96
 """Longest side of a picture on the page, in pixels."""
@@ -65,7 +68,7 @@ Rows = Int64[np.ndarray, "scored"]
 
 def risk_content(
     subject: Subject,
-    model: RiskModel,
+    model: RiskModel | EnsembleModel,
     output: RiskOutput,
     rows: Rows,
     *,
@@ -116,7 +119,7 @@ def risk_content(
     known = labels >= 0
     correct = arrays["prediction"].argmax(axis=1) == labels if known.all() else None
     absent = {
-        name: f"no method that gives it was asked for (given: {', '.join(model.methods)})"
+        name: "no method that gives it was asked for"
         for name in FIELD_WORDS
         if name not in output.fields
     }
@@ -141,8 +144,11 @@ def risk_content(
     )
 
 
-def _method_of(model: RiskModel, output: RiskOutput, name: str) -> str:
-    return next((m for m in model.methods if f"{m}.{name}" in output.scores), "")
+def _method_of(model: RiskModel | EnsembleModel, output: RiskOutput, name: str) -> str:
+    methods = (ENSEMBLE,) if isinstance(model, EnsembleModel) else model.methods
+    found = [m for m in methods if f"{m}.{name}" in output.scores]
+    inner = [key.removesuffix(f".{name}") for key in output.scores if key.endswith(f".{name}")]
+    return (found or inner or [""])[0]
 
 
 def _windows(
@@ -318,12 +324,24 @@ def _scores(
     return found
 
 
-def _facts(subject: Subject, model: RiskModel, fit_on: Subject | None) -> dict[str, object]:
-    methods = "; ".join(
-        f"{e.name} ({', '.join(f'{k}={v}' for k, v in e.settings().items()) or 'no parameters'})"
-        for e in model.estimators
-    )
+def _facts(
+    subject: Subject, model: RiskModel | EnsembleModel, fit_on: Subject | None
+) -> dict[str, object]:
+    if isinstance(model, EnsembleModel):
+        methods = f"ensemble of {len(model)}: {', '.join(_methods_of(model))}"
+    else:
+        methods = "; ".join(_with_settings(e) for e in model.estimators)
     fitted = "the scored images themselves"
     if fit_on is not None:
         fitted = f"{len(fit_on.image_set)} images from {fit_on.image_set.name}"
     return {**subject.facts(), "risk methods": methods, "fitted on": fitted}
+
+
+def _methods_of(model: EnsembleModel) -> list[str]:
+    first = model.members[0]
+    return list(first.methods) if isinstance(first, RiskModel) else ["plain classifiers"]
+
+
+def _with_settings(estimator: Estimator) -> str:
+    given = ", ".join(f"{name}={value}" for name, value in estimator.settings().items())
+    return f"{estimator.name} ({given})" if given else estimator.name

@@ -8,6 +8,7 @@ from jaxtyping import Int64
 from sundog.audit.subject import Subject, spread
 from sundog.models.feature_table import collect_features
 from sundog.report.risk_content import Latent
+from sundog.risk.ensemble import EnsembleModel
 from sundog.risk.latent_traversal import latent_traversal
 from sundog.risk.model import RiskModel
 from sundog.risk.vae import VAE
@@ -18,7 +19,7 @@ ROWS, STEPS = 6, 9
 
 
 def latent_content(
-    model: RiskModel, subject: Subject, rows: Int64[np.ndarray, "scored"]
+    model: RiskModel | EnsembleModel, subject: Subject, rows: Int64[np.ndarray, "scored"]
 ) -> Latent | None:
     """Return traversal and latents of the first VAE of a model, None if it has none.
 
@@ -27,6 +28,8 @@ def latent_content(
         subject: images and classifier.
         rows: positions of the images that could be decoded.
     """
+    if isinstance(model, EnsembleModel):
+        return None
     found = [e for e in model.estimators if isinstance(e, VAE)]
     chosen = rows[spread(len(rows), MOST_IMAGES)]
     if not found or len(chosen) < 2:

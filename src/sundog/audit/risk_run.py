@@ -19,10 +19,12 @@ from sundog.audit.subject import Subject
 from sundog.core.errors import DataError, InputError
 from sundog.core.files import write_json
 from sundog.core.run_folder import RunFolder
+from sundog.models.classifier import Classifier
 from sundog.models.fingerprint import model_fingerprint
 from sundog.report.page import Page, write_page
 from sundog.report.risk_page import risk_page
 from sundog.risk.accuracy_vs_risk import AccuracyVsRisk, accuracy_vs_risk
+from sundog.risk.ensemble import ENSEMBLE_FILE, EnsembleModel
 from sundog.risk.fit import Train
 from sundog.risk.fit_options import FitOptions
 from sundog.risk.metrics_table import RiskMetrics, metrics_table
@@ -54,7 +56,7 @@ class RiskRun:
     path: Path
     page: Path
     content: Page
-    model: RiskModel
+    model: RiskModel | EnsembleModel
     output: RiskOutput
     table: pd.DataFrame
     metrics: RiskMetrics | None
@@ -67,6 +69,7 @@ def score_risks(
     out_dir: str | Path,
     *,
     methods: Methods | Sequence[str] = DEFAULT_METHODS,
+    members: Sequence[Classifier] = (),
     fit_on: Subject | None = None,
     outlying: Subject | None = None,
     group_column: str | None = None,
@@ -84,6 +87,8 @@ def score_risks(
         subject: images to score and classifier.
         out_dir: run folder; an interrupted run goes on where it stopped.
         methods: names, or (name, parameters); a risk is taken from the first that gives it.
+        members: other classifiers of the same classes: together with the subject's an ensemble,
+            whose disagreement is its epistemic risk.
         fit_on: training images with the same classifier; None fits on the scored images, each
             left out of its own estimate by the methods that can do so.
         outlying: images of another kind, to measure how well the risks tell them.
@@ -103,6 +108,7 @@ def score_risks(
     asked = [(m, {}) if isinstance(m, str) else (m[0], dict(m[1])) for m in methods]
     arguments = {
         "methods": [[name, given] for name, given in asked],
+        "members": [model_fingerprint(member) for member in members],
         "train": train,
         "options": {k: v for k, v in vars(options).items() if k != "seed"},
         "fit_on": None if fit_on is None else fit_on.fingerprints()["data_fingerprint"],
@@ -123,10 +129,17 @@ def score_risks(
         **subject.fingerprints(),
     ) as folder:
         model = _fitted(
-            subject, fit_on, asked, folder, train=train, options=options, progress=progress
+            subject,
+            members,
+            fit_on,
+            asked,
+            folder,
+            train=train,
+            options=options,
+            progress=progress,
         )
         images = aligned_set(subject)
-        own = fit_on is None
+        own = fit_on is None and isinstance(model, RiskModel)
         notes += _overlap(subject, fit_on)
         output = score_images(
             model,
@@ -202,6 +215,7 @@ def score_risks(
 
 def _fitted(
     subject: Subject,
+    members: Sequence[Classifier],
     fit_on: Subject | None,
     methods: Sequence[tuple[str, dict[str, Any]]],
     folder: RunFolder,
@@ -209,9 +223,11 @@ def _fitted(
     train: Train,
     options: FitOptions,
     progress: bool | None,
-) -> RiskModel:
+) -> RiskModel | EnsembleModel:
     """Return the fitted model: read back if an earlier run of this folder had fitted it."""
     stored = folder.path / "model"
+    if (stored / ENSEMBLE_FILE).is_file():
+        return EnsembleModel.load(stored)
     if (stored / RISK_FILE).is_file():
         given = subject.classifier if train == "heads" else None
         return load_risk_model(stored, classifier=given)
@@ -221,9 +237,14 @@ def _fitted(
             "fit_on", expected="images seen through the same classifier", got="another one"
         )
     names = [name for name, _ in methods]
-    parameters = dict(methods) if len(methods) > 1 else methods[0][1] if methods else {}
-    model = wrap(subject.classifier, names, **parameters)
-    model.fit(
+    several = {name: given for name, given in methods if given}
+    parameters = methods[0][1] if len(methods) == 1 else several
+    made: RiskModel | EnsembleModel
+    if members:
+        made = wrap([subject.classifier, *members], names, **parameters)
+    else:
+        made = wrap(subject.classifier, names, **parameters)
+    made.fit(
         aligned_set(source),
         train=train,
         options=options,
@@ -232,8 +253,11 @@ def _fitted(
         out_dir=folder.path / "fit",
         progress=progress,
     )
-    save_risk_model(model, stored, image_size=subject.size)
-    return model
+    if isinstance(made, EnsembleModel):
+        made.save(stored)
+    else:
+        save_risk_model(made, stored, image_size=subject.size)
+    return made
 
 
 def _rows(output: RiskOutput) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -14,6 +14,7 @@ from sundog.core.progress import track
 from sundog.core.run_folder import RunFolder
 from sundog.data.image_set import ImageSet
 from sundog.data.transforms import Resize
+from sundog.risk.ensemble import EnsembleModel
 from sundog.risk.model import RiskModel
 from sundog.risk.output import RiskOutput, concat_outputs
 
@@ -23,7 +24,7 @@ TABLE = "risks"
 
 
 def score_images(
-    model: RiskModel,
+    model: RiskModel | EnsembleModel,
     image_set: ImageSet,
     folder: RunFolder,
     *,
@@ -47,7 +48,7 @@ def score_images(
         own: they are the images that the methods were fitted on; scored in one go.
         progress: None shows it on a terminal.
     """
-    if own:
+    if own and isinstance(model, RiskModel):
         return model.predict(
             image_set, size=size, resize=resize, batch_size=batch_size, own=True, progress=progress
         )
@@ -67,7 +68,7 @@ def score_images(
 
 
 def _chunk(
-    model: RiskModel,
+    model: RiskModel | EnsembleModel,
     part: ImageSet,
     start: int,
     size: tuple[int, int],

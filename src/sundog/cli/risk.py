@@ -33,6 +33,13 @@ def risk(
             "name:key=value, e.g. knn:k=20. A risk is taken from the first that gives it.",
         ),
     ] = "laplace,knn",
+    members: Annotated[
+        str | None,
+        typer.Option(
+            "--members",
+            help="Other trained classifiers, separated by commas: with --model an ensemble.",
+        ),
+    ] = None,
     outlying: Annotated[
         str | None,
         typer.Option("--outlying", help="Images of another kind: can the risks tell them?"),
@@ -82,6 +89,7 @@ def risk(
     from sundog.audit.requests import parse_named
     from sundog.audit.risk_run import score_risks
     from sundog.audit.risk_subjects import open_risk_subjects
+    from sundog.models.zoo import get_model
     from sundog.risk.fit_options import FitOptions
     from sundog.risk.registry import METHODS
 
@@ -111,6 +119,7 @@ def risk(
         subjects.scored,
         out,
         methods=parse_named(methods, kind="risk method", known=METHODS),
+        members=[get_model(name, device=device) for name in options.names(members) or []],
         fit_on=subjects.fit_on,
         outlying=subjects.outlying,
         group_column=group_column,

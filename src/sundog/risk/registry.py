@@ -45,6 +45,14 @@ def make_estimator(name: str, **parameters: Any) -> Estimator:
         UnknownNameError: no such method; suggests the nearest.
         InputError: a parameter that it does not have, or a value out of range.
     """
+    if name == "ensemble":
+        raise InputError(
+            "Risk method 'ensemble'",
+            expected="several classifiers",
+            got="one",
+            hint="wrap([first, second, ...], 'ensemble'), or --members on the command line; "
+            "sundog.train_ensemble trains them.",
+        )
     if name not in METHODS:
         raise UnknownNameError("risk method", name, METHODS)
     module, _, attribute = METHODS[name].home.partition(":")
@@ -205,7 +213,16 @@ _ROWS = (
         source="Amini et al., 2019, AIES; Lolla et al., 2023, arXiv 2308.00231",
         home="sundog.risk.histogram_vae:HistogramVAE",
     ),
+    Method(
+        name="ensemble",
+        summary="several networks that differ by their seed: what they disagree on",
+        gives=("epistemic", "aleatoric"),
+        kind="sampling",
+        passes="one per member",
+        source="Lakshminarayanan, Pritzel & Blundell, 2017, arXiv 1612.01474",
+        home="sundog.risk.ensemble:EnsembleModel",
+    ),
 )
 
 METHODS: dict[str, Method] = {row.name: row for row in _ROWS}
-"""Name → row, in the order of the documentation. An ensemble wraps others: see ``ensemble``."""
+"""Name → row, in the order of the documentation."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, overload
 
 from torch import nn
 
@@ -11,6 +11,7 @@ from sundog.core.errors import InputError
 from sundog.models.classifier import Classifier
 from sundog.models.layers import find_layer
 from sundog.models.zoo import get_model
+from sundog.risk.ensemble import EnsembleModel
 from sundog.risk.estimator import Estimator
 from sundog.risk.model import RiskModel
 from sundog.risk.registry import make_estimator
@@ -18,23 +19,46 @@ from sundog.risk.registry import make_estimator
 DEFAULT_METHODS = ("laplace", "knn")
 """Epistemic and aleatoric by a Laplace posterior of the last layer, representation by neighbours:
 nothing is trained, one backbone pass."""
+ENSEMBLE = "ensemble"
 
 
+@overload
 def wrap(
     classifier: Classifier | nn.Module | str,
     method: str | Estimator | Sequence[str | Estimator] = DEFAULT_METHODS,
     *,
     feature_layer: str | None = None,
     **parameters: Any,
-) -> RiskModel:
+) -> RiskModel: ...
+
+
+@overload
+def wrap(
+    classifier: Sequence[Classifier | RiskModel | str],
+    method: str | Estimator | Sequence[str | Estimator] = ENSEMBLE,
+    *,
+    feature_layer: str | None = None,
+    **parameters: Any,
+) -> EnsembleModel: ...
+
+
+def wrap(
+    classifier: Classifier | nn.Module | str | Sequence[Classifier | RiskModel | str],
+    method: str | Estimator | Sequence[str | Estimator] = DEFAULT_METHODS,
+    *,
+    feature_layer: str | None = None,
+    **parameters: Any,
+) -> RiskModel | EnsembleModel:
     """Return a model that answers as the classifier does, and with its risks on request.
 
     Args:
         classifier: a classifier, any network (``get_model(network, ...)`` says more about it), or
             a name or folder for :func:`sundog.models.zoo.get_model`. In eval mode; a classifier
-            is wrapped, not copied, and its head stays as it is.
+            is wrapped, not copied, and its head stays as it is. Several of them (or folders)
+            become an ensemble: what they disagree on is its epistemic risk.
         method: a name from the table of methods, a method with its parameters, or several, which
-            share one backbone pass; a risk is taken from the first that gives it.
+            share one backbone pass; a risk is taken from the first that gives it. ``ensemble``
+            needs several classifiers; the other methods then wrap each of them.
         feature_layer: dotted name of the layer the methods look at (``head:input`` for what goes
             into it); the input of the last linear layer if None.
         parameters: of the method; with several methods, ``name={...}`` for each.
@@ -47,6 +71,8 @@ def wrap(
         InputError: a parameter that the method does not have.
         ModelStateError: a classifier in train mode.
     """
+    if isinstance(classifier, Sequence) and not isinstance(classifier, str):
+        return _ensemble(classifier, method, feature_layer, parameters)
     made = classifier if isinstance(classifier, Classifier) else get_model(classifier)
     made.require_eval()
     if feature_layer is not None:
@@ -66,6 +92,35 @@ def wrap(
         _make(one, parameters.get(name, {})) for one, name in zip(asked, names, strict=True)
     ]
     return RiskModel(made, estimators)
+
+
+def _ensemble(
+    members: Sequence[Classifier | RiskModel | str],
+    method: str | Estimator | Sequence[str | Estimator],
+    feature_layer: str | None,
+    parameters: dict[str, Any],
+) -> EnsembleModel:
+    asked = [method] if isinstance(method, (str, Estimator)) else list(method)
+    inner = [one for one in asked if one != ENSEMBLE]
+    if method is DEFAULT_METHODS or not inner:
+        return EnsembleModel(members)
+    fresh = [one.name for one in inner if isinstance(one, Estimator)]
+    if fresh:
+        raise InputError(
+            "Methods of an ensemble",
+            expected="names, so that each member gets its own",
+            got=f"one made {fresh[0]!r}",
+        )
+    if len(asked) > 1 and len(inner) == 1:  # given by method, of which one is left
+        parameters = dict(parameters.get(str(inner[0]), {}))
+    return EnsembleModel(
+        [
+            member
+            if isinstance(member, RiskModel)
+            else wrap(member, inner, feature_layer=feature_layer, **parameters)
+            for member in members
+        ]
+    )
 
 
 def _make(method: str | Estimator, parameters: dict[str, Any]) -> Estimator:
