@@ -93,17 +93,21 @@ def trained(images: ImageSet, *, members: int, steps: int, seed: int) -> Ensembl
 
 
 def all_outputs(
-    ensemble: EnsembleModel, train: ImageSet, shown: list[object], *, joint: bool
+    ensemble: EnsembleModel, train: ImageSet, shown: list[object], *, kind: str
 ) -> dict[str, list[RiskOutput]]:
-    """Return the risks of every method for every set of images that is shown."""
+    """Return the risks of every method of a kind for every set of images that is shown."""
     first = ensemble.classifiers[0]
+    names = {
+        "aleatoric": ("laplace", "mc_dropout", "evidential", "mve", "entropy"),
+        "epistemic": ("laplace", "mc_dropout", "evidential", "knn", "msp"),
+    }
     models: dict[str, object] = {"ensemble": ensemble}
-    for name in ("laplace", "mc_dropout", "evidential", "mve", "knn", "entropy", "msp"):
+    for name in names[kind]:
         options = {"k": 10, "small_classes": "allow"} if name == "knn" else {}
         models[name] = wrap(first, name, **options).fit(train, options=HEADS)
-    wrapped = [wrap(classifier, "mve") for classifier in ensemble.classifiers]
-    models["ensemble of mve"] = EnsembleModel(wrapped).fit(train, options=HEADS)
-    if joint:
+    if kind == "aleatoric":
+        wrapped = [wrap(classifier, "mve") for classifier in ensemble.classifiers]
+        models["ensemble of mve"] = EnsembleModel(wrapped).fit(train, options=HEADS)
         models["mve, all"] = wrap(first, "mve").fit(train, train="all", options=HEADS)
     return {name: [m.predict(images) for images in shown] for name, m in models.items()}
 
@@ -114,9 +118,7 @@ def noise(train: ImageSet, test: ImageSet, args: argparse.Namespace, seed: int) 
     given = relabelled(train, flipped(train.labels, rates, rng))
     ensemble = trained(given, members=args.members, steps=args.steps, seed=seed)
     found = {}
-    for name, (output,) in all_outputs(ensemble, given, [test], joint=True).items():
-        if output.aleatoric is None:
-            continue
+    for name, (output,) in all_outputs(ensemble, given, [test], kind="aleatoric").items():
         risk = output.aleatoric.numpy()
         means = [float(risk[test.labels == c].mean()) for c in range(CLASSES)]
         noisy = rates[test.labels] > HIGHEST / 2
@@ -174,9 +176,7 @@ def size_and_strange(
         ensemble = trained(part, members=args.members, steps=args.steps, seed=seed)
         full = fraction == 1
         shown = [test, *outside.values()] if full else [test]
-        for name, (inside, *others) in all_outputs(ensemble, part, shown, joint=False).items():
-            if inside.epistemic is None:
-                continue
+        for name, (inside, *others) in all_outputs(ensemble, part, shown, kind="epistemic").items():
             risk = inside.epistemic.numpy()
             means.setdefault(name, []).append(float(risk.mean()))
             for kind, output in zip(outside, others, strict=False):
@@ -204,7 +204,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--members", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=300, help="gradient steps of each network")
+    parser.add_argument("--steps", type=int, default=200, help="gradient steps of each network")
     parser.add_argument("--images", type=int, default=4000, help="training images at most")
     parser.add_argument(
         "--out", type=Path, default=Path("benchmarks/results/risk_uncertainty.json")
