@@ -203,6 +203,30 @@ def test_where_dropout_acts_is_found_by_running(classifier, expected, monkeypatc
     assert torch.allclose(found.epistemic, full.epistemic, atol=1e-6)
 
 
+class Sharpened(nn.Module):
+    """Something follows the last linear layer, so the logits cannot be made from the features."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dropout, self.head = nn.Dropout(0.5), nn.Linear(432, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.dropout(x.flatten(1))) ** 3
+
+
+def test_a_head_that_is_not_linear_is_asked_by_full_passes():
+    classifier = get_model(Sharpened(), input_size=(12, 12))
+    found = MCDropout(passes=3, seed=1).split(pass_once(classifier, images()))
+    samples = []
+    for index in range(3):
+        draw = generator(1, "mc_dropout", index, "network.dropout", 0)
+        mask = (torch.rand((1, 432), generator=draw) >= 0.5).float() / 0.5
+        logits = classifier.network.head(images().flatten(1) * mask) ** 3
+        samples.append(logits.softmax(dim=1))
+    slow = split_information(torch.stack(samples).detach())
+    assert torch.allclose(found.epistemic, slow.epistemic, atol=1e-6)
+
+
 def test_affine_noise_keeps_mean_and_variance():
     draw = generator(0, "noise")
     x = torch.randn((1, 400_000), generator=draw, dtype=torch.float64)

@@ -27,6 +27,7 @@ from sundog.risk.dropout_masks import (
 )
 from sundog.risk.estimator import Passed, Sampling
 from sundog.risk.information import InformationSplit, RunningSplit, in_double
+from sundog.risk.joint_training import head_or_none
 from sundog.risk.output import Field, Score
 
 INSERTED = "head input"
@@ -171,7 +172,7 @@ class MCDropout(Sampling):
                 "ensemble.",
             )
         at_head = len(calls) == 1 and is_at_head(classifier, calls[0], images[:1])
-        return Plan(calls, read_head(classifier) if at_head else None)
+        return Plan(calls, head_or_none(classifier) if at_head else None)
 
 
 def _head_state(classifier: Classifier, plan: Plan) -> tuple[int, ...]:
