@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from sundog.audit.debias_data import DebiasData
@@ -13,6 +14,7 @@ from sundog.core.statistics import Estimate
 from sundog.report.debias_content import (
     CueCheck,
     DebiasPage,
+    FrozenWindows,
     MethodResult,
     Outcome,
     Refused,
@@ -31,6 +33,7 @@ def debias_content(
     reason: str,
     refused: Sequence[Refused],
     cues: Sequence[CueCheck],
+    frozen: FrozenWindows | None,
     histories: Mapping[str, pd.DataFrame],
     selection: str,
     model: str,
@@ -50,12 +53,21 @@ def debias_content(
         refused=refused,
         cues=[*_repaired(before, results), *cues],
         sampling=sampling_reports(histories, len(data.train)),
+        frozen=[frozen] if frozen is not None and frozen.after else [],
+        group_sizes=_group_sizes(data),
         epochs=None,
         selection=selection,
         facts=_facts(data, settings, model, scratch),
         notes=notes,
         command=command,
     )
+
+
+def _group_sizes(data: DebiasData) -> dict[str, int]:
+    if data.test.groups is None:
+        counts = np.bincount(data.test.labels, minlength=len(data.class_names))
+        return dict(zip(data.class_names, counts.tolist(), strict=True))
+    return dict(zip(data.test.groups.names, data.test.groups.counts.tolist(), strict=True))
 
 
 def _repaired(before: MethodResult, results: Sequence[MethodResult]) -> list[CueCheck]:

@@ -26,6 +26,7 @@ from sundog.audit.debias_summary import (
     relies_on_cue,
 )
 from sundog.audit.debias_table import identity_of, score_table
+from sundog.audit.debias_windows import frozen_windows
 from sundog.core.files import write_json
 from sundog.core.run_folder import RunFolder
 from sundog.core.seeds import derive_seed
@@ -318,6 +319,14 @@ class _Work:
             self.probes, self.data, before_models, models, folder, progress=self.progress
         )
         kept = choice.name if choice is not None else ""
+        first = self.settings.seeds[0]
+        frozen = frozen_windows(
+            before_models[first],
+            self.data,
+            before.test[0],
+            {name: answers.test[0] for name, answers in after.items()},
+            progress=self.progress,
+        )
         table = score_table(baseline, results)
         folder.write_result("scores", table)
         groups = group_table(self.data)
@@ -346,6 +355,7 @@ class _Work:
                 reason=reason,
                 refused=refused,
                 cues=checks,
+                frozen=frozen,
                 histories=self.histories,
                 selection=choice.statement if choice is not None else "",
                 model=self.network or next(iter(before_models.values())).name,
@@ -355,7 +365,6 @@ class _Work:
             )
         )
         page = write_page(content, folder.path / "index.html")
-        first = self.settings.seeds[0]
         mended = models[kept][first] if kept else before_models[first]
         if kept:
             save_classifier(mended, folder.path / "mended")

@@ -59,6 +59,8 @@ METRICS: dict[str, Metric] = {
     "recall": Metric("recall", "higher"),
     "gap": Metric("gap between groups", "lower"),
     "flip_rate": Metric("flip rate", "lower"),
+    "without_cue": Metric("accuracy without the cue", "higher"),
+    "with_other_cue": Metric("accuracy with another class's cue", "higher"),
     "follow_rate": Metric("follows the cue", "lower"),
     "ece": Metric("calibration error (ECE)", "lower", family=PROBABILITIES),
     "adaptive_ece": Metric("adaptive ECE", "lower", family=PROBABILITIES),
