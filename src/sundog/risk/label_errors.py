@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float64, Int64
+from jaxtyping import Float32, Float64, Int64
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
@@ -112,9 +112,10 @@ def label_error_scores(
         )
     if not strengths or min(strengths) <= 0 or list(strengths) != sorted(set(strengths)):
         raise InputError("strengths", expected="positive and rising", got=str(tuple(strengths)))
-    rows = table.features.numpy()[known].astype(np.float64)
-    rows -= rows.mean(axis=0)
-    rows /= max(float(np.sqrt(np.square(rows).mean())), SMALLEST)
+    rows = table.features.numpy()[known]  # a copy, float32
+    rows -= rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+    size = float(np.sqrt(np.square(rows).mean(dtype=np.float64)))
+    rows /= max(size, SMALLEST)
     given = labels[known]
     parts = _folds([table.ids[i] for i in known], given, folds=folds, seed=seed)
     classes = max(table.logits.shape[1], int(kinds.max()) + 1)
@@ -161,7 +162,7 @@ class _Fit:
 
     def __init__(
         self,
-        rows: Float64[np.ndarray, "known features"],
+        rows: Float32[np.ndarray, "known features"],
         labels: Int64[np.ndarray, "known"],
         inside: np.ndarray,
         classes: int,
