@@ -28,7 +28,7 @@ from sundog.risk.images import image_batches
 from sundog.risk.output import RiskOutput, concat_outputs, join_scores
 from sundog.risk.registry import METHODS, make_estimator
 from sundog.risk.store import load_risk_model, save_risk_model
-from sundog.risk.wrap import wrap
+from sundog.risk.wrapping import wrap
 
 SHORT = FitOptions(epochs=2, batch_size=8)
 SMALL = {"knn": {"k": 5}, "mc_dropout": {"rate": 0.2}, "vim": {"directions": 10}}

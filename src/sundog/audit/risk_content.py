@@ -38,7 +38,7 @@ from sundog.risk.model import RiskModel
 from sundog.risk.output import RiskOutput
 from sundog.risk.registry import METHODS
 from sundog.risk.window_images import mean_images
-from sundog.risk.wrap import ENSEMBLE
+from sundog.risk.wrapping import ENSEMBLE
 
 TILE = 96
 """Longest side of a picture on the page, in pixels."""

@@ -31,7 +31,7 @@ from sundog.risk.metrics_table import RiskMetrics, metrics_table
 from sundog.risk.model import RiskModel
 from sundog.risk.output import RiskOutput
 from sundog.risk.store import RISK_FILE, load_risk_model, save_risk_model
-from sundog.risk.wrap import DEFAULT_METHODS, wrap
+from sundog.risk.wrapping import DEFAULT_METHODS, wrap
 
 Methods = Sequence[tuple[str, dict[str, Any]]]
 

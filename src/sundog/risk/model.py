@@ -29,7 +29,7 @@ class RiskModel(nn.Module):
 
     ``model(images)`` is the classifier's own answer, bit for bit;
     ``model(images, return_risk=True)`` is a :class:`~sundog.risk.output.RiskOutput`. Made by
-    :func:`sundog.risk.wrap.wrap`, fitted by
+    :func:`sundog.risk.wrapping.wrap`, fitted by
     :meth:`fit`.
 
     Args:
