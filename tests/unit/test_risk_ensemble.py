@@ -20,7 +20,7 @@ from sundog.risk.fit_options import FitOptions
 from sundog.risk.information import split_information
 from sundog.risk.model import RiskModel
 from sundog.risk.mve import MVE
-from sundog.risk.wrap import wrap
+from sundog.risk.wrapping import wrap
 
 NAMES = ("dark", "bright", "red")
 
