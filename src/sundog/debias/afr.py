@@ -21,7 +21,7 @@ from sundog.models.feature_table import FeatureTable
 from sundog.models.head import Head
 
 GAMMAS = (1.0, 2.0, 4.0, 8.0, 12.0)
-PULLS = (0.3, 0.1, 0.03, 0.01, 0.003)
+PULLS = (0.3, 0.1, 0.03, 0.01)
 _TOLERANCE = 1e-4
 
 

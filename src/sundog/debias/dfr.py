@@ -27,7 +27,12 @@ TUNE_FROM = 50
 """Images per group from which C is chosen; fewer make the choice a matter of luck."""
 ENOUGH = 90
 """Images per group that were found to be needed for most of the gain."""
+REFITS = 20
+REFITS_AT_LEAST = 5
+REFIT_IMAGES = 40_000
+"""Images in all subsets together, beyond which fewer are drawn: large ones hardly differ."""
 _TOLERANCE = 1e-4
+_TUNING_TOLERANCE = 1e-3
 
 
 def dfr(
@@ -39,7 +44,7 @@ def dfr(
     strength: float | None = None,
     strengths: Sequence[float] = STRENGTHS,
     penalty: Penalty = "l1",
-    refits: int = 20,
+    refits: int | None = None,
     seed: int = 0,
     progress: bool | None = None,
 ) -> HeadFit:
@@ -59,7 +64,7 @@ def dfr(
         strength: C, > 0; None: chosen.
         strengths: what C is chosen from, the most cautious first.
         penalty: ``l1`` (the paper's) or ``l2``.
-        refits: >= 1.
+        refits: >= 1; None: 20, and fewer (5 at least) for subsets of over 2,000 images.
         seed: of the half split and the subsets.
         progress: show progress; None = on a terminal.
 
@@ -72,7 +77,7 @@ def dfr(
     Source: Kirichenko, Izmailov & Wilson, 2023, ICLR, arXiv 2204.02937.
     """
     begun = time.perf_counter()
-    if refits < 1:
+    if refits is not None and refits < 1:
         raise InputError("refits", expected=">= 1", got=str(refits))
     for value in (*strengths, *(() if strength is None else (strength,))):
         if not (np.isfinite(value) and value > 0):
@@ -91,7 +96,11 @@ def dfr(
         chosen, selection = _tune(x, y, g, classes, strengths, penalty, seed)
         how = "worst group of one half"
     # Groups of one size leave one subset: all images.
-    rounds = refits if len(set(counts.values())) > 1 else 1
+    rounds = refits
+    if rounds is None:
+        subset = smallest * len(counts)
+        rounds = min(REFITS, max(REFITS_AT_LEAST, REFIT_IMAGES // subset))
+    rounds = rounds if len(set(counts.values())) > 1 else 1
     fits: list[tuple[np.ndarray, np.ndarray]] = []
     start: tuple[np.ndarray, np.ndarray] | None = None
     unfinished = 0
@@ -207,7 +216,7 @@ def _tune(
             decay=1 / (strength * len(rows)),
             penalty=penalty,
             start=start,
-            tolerance=_TOLERANCE,
+            tolerance=_TUNING_TOLERANCE,
         )
         start = (found.weight, found.bias)
         judged.append(judge(x[~first] @ found.weight.T + found.bias, y[~first], g[~first]))

@@ -81,7 +81,10 @@ class HeadFit:
         return {
             "method": self.method,
             "settings": self.settings,
-            "selection": self.selection.to_dict(orient="records"),
+            "selection": [
+                {name: None if value != value else value for name, value in row.items()}
+                for row in self.selection.to_dict(orient="records")
+            ],
             "warnings": list(self.warnings),
             "seconds": self.seconds,
         }

@@ -11,7 +11,7 @@ from sundog.core.errors import InputError
 from sundog.core.shapes import Images
 
 SWEEPS = 12
-"""Sweeps per level; from coarse to fine that leaves about 0.01 of the exact surface."""
+"""Sweeps per level: within 0.04 of the exact surface in a hole of half the image's side."""
 
 
 def inpaint(

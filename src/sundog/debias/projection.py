@@ -22,7 +22,11 @@ from sundog.models.feature_table import FeatureTable
 from sundog.models.head import Head
 
 SHARE = 0.95
-"""Share of the squared differences that ``directions="auto"`` takes out."""
+"""Share of the squared differences that ``directions="auto"`` takes out, if it can be had with"""
+MOST = 16
+"""directions. Differences without a direction of their own (no shortcut) would take them all."""
+FLOOR = 1e-3
+"""Least spread of a projected feature, as a share of its spread before."""
 _RANK = 1e-6
 
 
@@ -79,8 +83,9 @@ def cue_directions(
     Args:
         with_cue: features of images with the cue.
         without_cue: features of the same images without it, row by row.
-        directions: how many; ``auto``: as few as hold 95 % of the squared differences. Fewer are
-            returned if the differences do not span as many, or the features have fewer.
+        directions: how many; ``auto``: as few as hold 95 % of the squared differences, 16 at
+            most. Fewer are returned if the differences do not span as many, or the features
+            have no more.
 
     Raises:
         InputError: tables of other images, no difference at all, or directions < 1.
@@ -118,7 +123,7 @@ def cue_directions(
     rank = int((shares > _RANK**2).sum())
     wanted = directions
     if wanted == "auto":
-        wanted = int(np.searchsorted(np.cumsum(shares), SHARE)) + 1
+        wanted = min(MOST, int(np.searchsorted(np.cumsum(shares), SHARE)) + 1)
     taken = min(wanted, rank, max(1, moved.shape[1] - 1))
     return CueDirections(
         vectors=rows[:taken].copy(),
@@ -219,8 +224,11 @@ def _refitted(
         raise InputError(
             "Every class", expected="with images", got=f"none of class {int(missing[0])}"
         )
-    projected = space.project(table.features.numpy()[keep])
-    scaling = Scaling.of(projected)
+    features = table.features.numpy()[keep]
+    projected = space.project(features)
+    before, after = Scaling.of(features), Scaling.of(projected)
+    # What is left of a feature that lay in the subspace is rounding, which still knows the cue.
+    scaling = Scaling(after.mean, np.maximum(after.spread, FLOOR * before.spread))
     found = softmax_regression(
         scaling.apply(projected),
         labels[keep],

@@ -10,6 +10,9 @@ from numpy.typing import ArrayLike
 
 from sundog.core.errors import InputError
 
+ROUNDING = 1e-6
+"""Spread of a feature, relative to its largest value, up to which it counts as constant."""
+
 
 @dataclass(frozen=True, eq=False)
 class Scaling:
@@ -39,8 +42,8 @@ class Scaling:
         if not np.isfinite(x).all():
             raise InputError("features", expected="finite", got="NaN or infinity")
         mean, spread = x.mean(axis=0), x.std(axis=0)
-        # A spread that is rounding alone would blow rounding up.
-        constant = spread <= 10 * np.finfo(np.float64).eps * np.abs(mean)
+        # Features come with 32 bits: a spread that is rounding alone would blow rounding up.
+        constant = spread <= ROUNDING * np.abs(x).max(axis=0)
         return Scaling(mean=mean, spread=np.where(constant, 1.0, spread))
 
     def apply(self, features: ArrayLike) -> Float64[np.ndarray, "images features"]:
