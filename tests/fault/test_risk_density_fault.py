@@ -15,6 +15,7 @@ from sundog.risk.histogram import Histogram
 from sundog.risk.logit_scores import Energy, Entropy, GeneralisedEntropy, MaximumProbability
 from sundog.risk.nearest_neighbours import NearestNeighbours
 from sundog.risk.relative_mahalanobis import RelativeMahalanobis
+from sundog.risk.reverse_neighbours import ReverseNeighbours
 from sundog.risk.virtual_logit import VirtualLogit
 
 FEATURES, CLASSES = 6, 3
@@ -25,6 +26,7 @@ HEAD = Head(layer="h", weight=torch.from_numpy(WEIGHT), bias=torch.full((CLASSES
 LABELS = np.arange(200) % CLASSES
 DENSITIES = [
     lambda: NearestNeighbours(k=5),
+    lambda: ReverseNeighbours(k=12),
     ClassGaussians,
     GaussianMixtureDensity,
     RelativeMahalanobis,
@@ -126,10 +128,11 @@ def test_knn_needs_more_than_k_images_in_all_and_in_every_class():
 
 
 def test_own_rows_must_be_the_fitted_ones():
-    estimator = NearestNeighbours(k=5).fit(table())
-    for other in (table(ROWS[:-1], LABELS[:-1]), table(ROWS[::-1].copy())):
-        with pytest.raises(InputError, match="in the same order"):
-            estimator.score_own(other)
+    for make in (NearestNeighbours, ReverseNeighbours):
+        estimator = make(k=10).fit(table())
+        for other in (table(ROWS[:-1], LABELS[:-1]), table(ROWS[::-1].copy())):
+            with pytest.raises(InputError, match="in the same order"):
+                estimator.score_own(other)
     with pytest.raises(InputError, match="other numbers of images per class"):
         ClassGaussians().fit(table()).score_own(table(ROWS[:-1], LABELS[:-1]))
 
@@ -178,7 +181,7 @@ def test_faiss_that_is_not_installed(monkeypatch):
 
 
 def test_a_million_vectors_and_one_take_the_approximate_index(monkeypatch):
-    monkeypatch.setattr("sundog.risk.nearest_neighbours.MOST_EXACT", 199)
+    monkeypatch.setattr("sundog.risk.feature_neighbours.MOST_EXACT", 199)
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(MissingExtraError):
         NearestNeighbours(k=5).fit(table())
@@ -191,6 +194,9 @@ def test_a_million_vectors_and_one_take_the_approximate_index(monkeypatch):
         (lambda: NearestNeighbours(k=0), "k must be >= 1"),
         (lambda: NearestNeighbours(index="faiss"), "auto, exact, approximate"),
         (lambda: NearestNeighbours(small_classes="no"), "refuse, allow"),
+        (lambda: ReverseNeighbours(k=0), "k must be >= 1"),
+        (lambda: ReverseNeighbours(k=5, m=6), "m must be in 1..k = 5"),
+        (lambda: ReverseNeighbours(small_classes="no"), "refuse, allow"),
         (lambda: ClassGaussians(covariance="diag"), "full or tied"),
         (lambda: ClassGaussians(shrinkage=1.5), r"in \[0, 1\]"),
         (lambda: RelativeMahalanobis(shrinkage="oas"), "ledoit-wolf"),

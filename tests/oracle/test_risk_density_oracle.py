@@ -20,6 +20,7 @@ from sundog.risk.gaussian_mixture import ClassGaussians, GaussianMixtureDensity
 from sundog.risk.histogram import Histogram
 from sundog.risk.nearest_neighbours import NearestNeighbours
 from sundog.risk.relative_mahalanobis import RelativeMahalanobis
+from sundog.risk.reverse_neighbours import ReverseNeighbours
 from sundog.risk.virtual_logit import VirtualLogit
 
 
@@ -100,6 +101,38 @@ def test_knn_takes_a_row_of_zeros_as_it_is():
     assert float(got["epistemic"]) == 0
     beside = NearestNeighbours(k=2).fit(table_of(rows)).score(passed(np.zeros((1, 5), np.float32)))
     assert float(beside["epistemic"]) == pytest.approx(1, rel=1e-6)  # every other has length 1
+
+
+def slow_counts(rows, queries, *, k, m, own=None):
+    """Mean log count of the m nearest; with own, the query's own row and list are left out."""
+    lists = [
+        [j for j in np.argsort(np.linalg.norm(rows - r, axis=1)) if j != i][:k]
+        for i, r in enumerate(rows)
+    ]
+    found = []
+    for i, query in enumerate(queries):
+        near = [
+            j for j in np.argsort(np.linalg.norm(rows - query, axis=1)) if own is None or j != i
+        ]
+        voters = [y for y in range(len(rows)) if own is None or y != i]
+        counts = [sum(j in lists[y] for y in voters) for j in near[:m]]
+        found.append(np.mean(np.log1p(counts)))
+    return found
+
+
+def test_reverse_neighbours_are_the_slow_counts():
+    rows, _ = rows_of(0, 80, 5)
+    queries, _ = rows_of(1, 15, 5)
+    estimator = ReverseNeighbours(k=12, m=4).fit(table_of(rows))
+
+    def scaled(x):
+        return x.astype(np.float64) / np.linalg.norm(x.astype(np.float64), axis=1, keepdims=True)
+
+    got = estimator.score(passed(queries))["representation"]
+    np.testing.assert_allclose(got, slow_counts(scaled(rows), scaled(queries), k=12, m=4))
+    own = estimator.score_own(table_of(rows))["representation"]
+    want = slow_counts(scaled(rows), scaled(rows), k=12, m=4, own=True)
+    np.testing.assert_allclose(own, want)
 
 
 def test_approximate_index_finds_nearly_the_same_distances_in_half_the_memory():

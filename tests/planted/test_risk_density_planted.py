@@ -11,6 +11,7 @@ from sundog.risk.estimator import Passed
 from sundog.risk.gaussian_mixture import ClassGaussians, GaussianMixtureDensity
 from sundog.risk.histogram import Histogram
 from sundog.risk.nearest_neighbours import NearestNeighbours
+from sundog.risk.reverse_neighbours import ReverseNeighbours
 
 GROUPS = 10
 
@@ -140,13 +141,39 @@ def test_k_is_the_size_of_the_smallest_group_that_can_look_common():
     assert beyond[50:].max() < beyond[:50].min()
 
 
+def test_reverse_neighbours_rank_groups_by_size_where_densities_rank_them_by_spread():
+    rng = np.random.default_rng(0)
+    sizes, spreads = [400, 200, 100, 50, 25, 12], [3.0, 0.3, 2.0, 0.5, 1.0, 0.2]
+    centres = rng.normal(size=(6, 8)) * 12
+    of = np.repeat(np.arange(6), sizes)
+
+    def draw(groups):
+        spread = np.array(spreads)[groups, None]
+        return (centres[groups] + spread * rng.normal(size=(len(groups), 8))).astype(np.float32)
+
+    rows, fresh_of = draw(of), np.repeat(np.arange(6), 40)
+    fresh = draw(fresh_of)
+    counts = ReverseNeighbours(k=100, normalise=False)
+    means = {}
+    for name, estimator in (("density", knn(10)), ("counts", counts)):
+        score = representation(estimator, rows, fresh)
+        means[name] = [score[fresh_of == g].mean() for g in range(6)]
+        own = estimator.score_own(table_from_arrays(rows, np.zeros((len(rows), 2))))
+        own = own["representation"].numpy()
+        means[f"{name}, own"] = [own[of == g].mean() for g in range(6)]
+    assert follows(means["counts"], sizes) >= 0.9
+    assert follows(means["counts, own"], sizes) >= 0.9
+    assert follows(means["density"], spreads) <= -0.8
+    assert follows(means["density"], sizes) < 0.2
+
+
 def test_without_groups_no_part_looks_rare():
     """The null world: labels drawn at random have nothing to do with the density."""
     rng = np.random.default_rng(0)
     rows, fresh = (rng.normal(size=(800, 8)).astype(np.float32) for _ in range(2))
     rejected = 0
-    for estimator in (knn(20), GaussianMixtureDensity(), Histogram()):
+    for estimator in (knn(20), ReverseNeighbours(), GaussianMixtureDensity(), Histogram()):
         score = representation(estimator, rows, fresh)
         for _ in range(40):
             rejected += mann_whitney(-score, rng.random(800) < 0.2).p_value <= 0.05
-    assert rejected <= 14  # of 120: 6 expected; P(> 14) < 0.001
+    assert rejected <= 18  # of 160: 8 expected; P(> 18) < 0.001

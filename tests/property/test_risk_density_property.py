@@ -24,11 +24,13 @@ from sundog.risk.logit_scores import (
 )
 from sundog.risk.nearest_neighbours import NearestNeighbours
 from sundog.risk.relative_mahalanobis import RelativeMahalanobis
+from sundog.risk.reverse_neighbours import ReverseNeighbours
 from sundog.risk.virtual_logit import VirtualLogit
 
 ALL = {
     "knn": lambda: NearestNeighbours(k=4),
     "knn raw": lambda: NearestNeighbours(k=4, normalise=False),
+    "reverse knn": lambda: ReverseNeighbours(k=12, m=4),
     "ddu": ClassGaussians,
     "ddu tied": lambda: ClassGaussians(covariance="tied"),
     "gmm": GaussianMixtureDensity,
@@ -121,7 +123,7 @@ def test_saved_sizes_are_what_the_method_needs():
     assert size(MaximumProbability()) == 0
 
 
-@pytest.mark.parametrize("name", ["knn", "knn raw", "ddu", "ddu tied", "gmm"])
+@pytest.mark.parametrize("name", ["knn", "knn raw", "reverse knn", "ddu", "ddu tied", "gmm"])
 def test_densities_do_not_depend_on_the_order_of_the_training_images(name):
     table, head = world()
     order = np.random.default_rng(0).permutation(len(table))

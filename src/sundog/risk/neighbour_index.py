@@ -71,18 +71,19 @@ class ExactIndex:
         return found
 
 
-def nearest_distances(
+def nearest(
     index: NeighbourIndex,
     queries: Float32[Tensor, "queries features"],
     *,
     k: int,
     own: Int64[Tensor, "queries"] | None = None,
-) -> Float64[Tensor, "queries k"]:
-    """Return the Euclidean distances to the k nearest vectors, ascending.
+) -> tuple[Float64[Tensor, "queries k"], Int64[Tensor, "queries k"]]:
+    """Return the Euclidean distances to the k nearest vectors, ascending, and their positions.
 
     Candidates come from a search in float32; their distances are then computed in float64 as
     ``|q - x|``, without the cancellation of ``|q|^2 - 2 q.x + |x|^2``. A row's result therefore
-    depends neither on the other rows nor on the number of threads.
+    depends neither on the other rows nor on the number of threads. Of equal distances the lower
+    position comes first.
 
     Args:
         index: at least ``k`` vectors (``k + 1`` with ``own``).
@@ -91,19 +92,21 @@ def nearest_distances(
         own: position of the query itself in the index, which is left out.
 
     Returns:
-        Distances >= 0.
+        Distances >= 0, and positions.
     """
     asked = k + MARGIN + (own is not None)
-    found = torch.full((len(queries), k), torch.inf, dtype=torch.float64)
+    distances = torch.empty((len(queries), k), dtype=torch.float64)
+    positions = torch.empty((len(queries), k), dtype=torch.int64)
     for start in range(0, len(queries), QUERY_ROWS):
-        block = queries[start : start + QUERY_ROWS]
-        near = index.candidates(block, asked)
-        gaps = _distances(index, block, near)
+        part = slice(start, start + QUERY_ROWS)
+        near = index.candidates(queries[part], asked).sort(dim=1).values
+        gaps = _distances(index, queries[part], near)
         if own is not None:
-            gaps[near == own[start : start + QUERY_ROWS, None]] = torch.inf
-        sorted_gaps = gaps.sort(dim=1).values[:, :k]
-        found[start : start + QUERY_ROWS, : sorted_gaps.shape[1]] = sorted_gaps
-    return found
+            gaps[near == own[part, None]] = torch.inf
+        order = gaps.sort(dim=1, stable=True)
+        distances[part] = order.values[:, :k]
+        positions[part] = near.gather(1, order.indices[:, :k])
+    return distances, positions
 
 
 def _distances(index: NeighbourIndex, block: Tensor, near: Tensor) -> Tensor:
