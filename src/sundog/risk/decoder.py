@@ -20,11 +20,15 @@ _WIDTHS = (1, 2, 4, 6, 8)
 class Decoder(nn.Module):
     """A linear layer and transposed convolutions with stride 2 that double the sides.
 
-    ``linear, ReLU, (transposed conv, ReLU) x n, transposed conv, sigmoid``: the mirror image of
+    ``linear, (ReLU, layer norm, transposed conv) x n, sigmoid``: the mirror image of
     :class:`sundog.models.lab_nets.LabCNN` without its hidden layer. Kernels are 5 for the last two
     doublings and 3 before; channels are ``filters * 8`` up to the fifth doubling from the image,
     then 6, 4, 2, 1. An odd side is reached by leaving out the last row or column. Weights start as
     in Keras (Glorot uniform, biases 0).
+
+    The lab's decoder has no norm and ends in a ReLU. Without a norm its units die where images are
+    few: 200 tinted digits were then all rebuilt black (mean error .034, with the norm .017). The
+    norm is over channels and places of one image, so no image depends on its batch.
 
     Args:
         latent: length of the vector.
@@ -33,8 +37,10 @@ class Decoder(nn.Module):
         filters: channels before the last doubling.
 
     Source:
-        MIT 6.S191, the face lab of 2023 (its last activation is a ReLU; a sigmoid stays in [0, 1]).
+        MIT 6.S191, the face lab of 2023.
     """
+
+    started: Tensor
 
     def __init__(
         self, latent: int, image_size: tuple[int, int], *, channels: int = 3, filters: int = 12
@@ -63,6 +69,7 @@ class Decoder(nn.Module):
             ]
             layers += [
                 nn.ReLU(),
+                nn.GroupNorm(1, widths[step]),
                 nn.ConvTranspose2d(
                     widths[step],
                     widths[step - 1],
@@ -73,11 +80,26 @@ class Decoder(nn.Module):
                 ),
             ]
         self.layers = nn.Sequential(*layers)
+        self.register_buffer("started", torch.zeros((), dtype=torch.bool))
         for module in self.modules():
             if isinstance(module, nn.ConvTranspose2d | nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
+
+    @torch.no_grad()
+    def start_at(self, images: Images) -> None:
+        """Let the first images of the training be rebuilt in their mean colour; later no change.
+
+        From mid-grey, hundreds of steps would be spent on getting there with dark images.
+        """
+        if bool(self.started) or not len(images):
+            return
+        last = self.layers[-1]
+        if isinstance(last, nn.ConvTranspose2d) and last.bias is not None:
+            mean = images.float().mean(dim=(0, 2, 3)).clamp(0.01, 0.99)
+            last.bias.copy_(mean.logit())
+        self.started.fill_(True)
 
     def forward(self, latent: Float[Tensor, "batch latent"]) -> Images:
         """Return images in [0, 1], ``float[batch, channels, height, width]``."""

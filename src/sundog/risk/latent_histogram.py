@@ -49,7 +49,7 @@ class LatentHistogram:
         count = self.counts.T.gather(0, place).double()
         outside = (values < self.low) | (values > self.high)
         count = torch.where(outside, 0.0, count)
-        total = self.counts.sum(dim=1) + self.smoothing * (bins + 2)
+        total = self.counts.double().sum(dim=1) + self.smoothing * (bins + 2)
         logs = ((count + self.smoothing) / total).log()
         logs = torch.where(self.active, logs, 0.0)
         return torch.where(values.isnan(), torch.nan, logs)

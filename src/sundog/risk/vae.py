@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Self, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sundog.core.errors import CheckpointError, InputError, ModelStateError, first_line
+from sundog.core.errors import CheckpointError, InputError, ModelStateError
 from sundog.core.shapes import Images, Labels, Scores
 from sundog.models.head import Head
 from sundog.models.sources.source import seeded_weights
-from sundog.risk.decoder import FaceDecoder, check_decoder, derive_decoder
+from sundog.risk.decoder import Decoder, FaceDecoder, check_decoder, derive_decoder
 from sundog.risk.estimator import Passed, Trained
 from sundog.risk.output import Field
 from sundog.risk.vae_network import (
@@ -88,7 +88,7 @@ class VAE(Trained):
         self.filters = filters
         self.kl_weight = kl_weight
         self.error = error
-        self._network: VAENetwork | None = None
+        self._parts = nn.ModuleDict()
         self._image_size = (0, 0)
         self._finished = False
 
@@ -119,6 +119,9 @@ class VAE(Trained):
     ) -> nn.Module:
         """Make heads and decoder; a decoder of your own is copied and keeps its weights.
 
+        Returns:
+            What holds them; :meth:`load_tensors` puts its own into the same.
+
         Raises:
             InputError: a decoder that does not make images of ``image_size``.
         """
@@ -132,10 +135,10 @@ class VAE(Trained):
                     self.latent_dim, image_size, filters=self.filters, seed=seed
                 )
             check_decoder(decoder, latent=self.latent_dim, image_size=image_size)
-            self._network = VAENetwork(features, self.latent_dim, decoder).eval()
+            self._parts["vae"] = VAENetwork(features, self.latent_dim, decoder)
         self._image_size = (int(image_size[0]), int(image_size[1]))
         self._finished = False
-        return self._network
+        return self._parts.eval()
 
     def concerned(self, labels: Labels) -> Tensor:
         """Return which images the VAE is trained on, ``bool[batch]``: all."""
@@ -154,6 +157,8 @@ class VAE(Trained):
             return network.mu.bias.sum() * 0
         if torch.is_grad_enabled():
             network.scale.observe(features)
+            if isinstance(network.decoder, Decoder):
+                network.decoder.start_at(images)
         mu, log_variance = network.encode(features)
         rebuilt = network.decoder(draw_latent(mu, log_variance, draw))
         each = self.kl_weight * kl_to_prior(mu, log_variance)
@@ -219,6 +224,7 @@ class VAE(Trained):
         Raises:
             CheckpointError: tensors of another method or architecture.
         """
+        device = self._built().mu.weight.device if "vae" in self._parts else torch.device("cpu")
         try:
             height, width = (int(value) for value in tensors["image_size"])
             latent, features = tensors["network.mu.weight"].shape
@@ -230,20 +236,16 @@ class VAE(Trained):
                 k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)
             }
             self._built().load_state_dict(weights)
+            self._parts.to(device).eval()
         except (KeyError, ValueError, RuntimeError) as error:
-            self._network = None
+            self._parts.clear()
             raise CheckpointError(
                 f"Tensors of {self.name!r}",
                 expected=f"of such a VAE with {self.latent_dim} latents",
-                got=first_line(error),
+                got=" ".join(str(error).split())[:200],
                 hint="Load with the settings (and the decoder) it was fitted with.",
             ) from error
         self._finished = True
-
-    def to(self, device: torch.device | str) -> Self:
-        """Move the trained parts."""
-        self._built().to(device)
-        return self
 
     def _images(self, passed: Passed) -> Images:
         images = passed.require_images(self.name)
@@ -257,19 +259,22 @@ class VAE(Trained):
         return images.to(self._built().mu.weight.device)
 
     def _built(self) -> VAENetwork:
-        if self._network is None:
+        if "vae" not in self._parts:
             raise ModelStateError(
                 f"Risk method {self.name!r}",
                 expected="built",
                 got="no network",
                 hint="Call model.fit(training_images) first.",
             )
-        return self._network
+        network = self._parts["vae"]
+        if not isinstance(network, VAENetwork):
+            raise ModelStateError("The VAE", expected="a VAENetwork", got=type(network).__name__)
+        return network
 
     def _asked(self) -> VAENetwork:
         """Return the network, which must be in eval mode: dropout would change the answer."""
         network = self._built()
-        if any(module.training for module in network.modules()):
+        if any(module.training for module in self._parts.modules()):
             raise ModelStateError(
                 f"Risk method {self.name!r}",
                 expected="in eval mode",

@@ -110,9 +110,10 @@ class HistogramVAETraining(TrainingRecipe):
         """Return ``log p_k(mu_k)`` of every training image and active latent, in this epoch.
 
         Returns:
-            One row per position of the training set, NaN for images of other classes and those
-            that cannot be decoded; high = common. Latents that do not vary are left out; if none
-            varies, there is one column of zeros: all images are alike.
+            One row per position of the training set; high = common. Images of other classes have
+            zeros: no density is known that tells them apart, so a weighting by class draws them
+            alike. Images that cannot be decoded have NaN. Latents that do not vary are left out;
+            if none varies (before the first epoch, say), there is one column of zeros.
 
         Raises:
             ModelStateError: the training has not begun.
@@ -169,7 +170,8 @@ class HistogramVAETraining(TrainingRecipe):
         logs = self.estimator.log_density(latents, per_dimension=True)
         active = self.estimator.active_latents
         logs = logs[:, active] if len(active) else logs[:, :1]
-        made = np.full((len(labels), logs.shape[1]), np.nan)
+        made = np.zeros((len(labels), logs.shape[1]))
+        made[places.numpy()] = np.nan
         made[rows.numpy()] = logs.numpy()
         self._logs = made
         return made
