@@ -39,7 +39,7 @@ class CueAugmentation(TrainingRecipe):
     Source: artefact augmentation as in Li et al., 2023, arXiv 2212.04825 (Whac-A-Mole).
     """
 
-    name = "cue-augmentation"
+    name = "cue_augmentation"
 
     def __init__(
         self,

@@ -115,7 +115,7 @@ def low_spuriosity(
                 "No candidate was better on the validation images: the head is the old one."
             )
     return HeadFit(
-        method="low-spuriosity",
+        method="low_spuriosity",
         weight=heads[best][0],
         bias=heads[best][1],
         settings=settings,

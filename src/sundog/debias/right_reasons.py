@@ -46,7 +46,7 @@ class RightReasons(TrainingRecipe):
     Source: Ross, Hughes & Doshi-Velez, 2017, IJCAI, arXiv 1703.03717, eq. 1.
     """
 
-    name = "right-reasons"
+    name = "right_reasons"
 
     def __init__(
         self, masks: MaskReader, *, strength: float = 10.0, penalty: Penalty = "squared"
