@@ -158,7 +158,4 @@ def risk(
     say(f"Risks: {run.path / 'tables' / 'risks.parquet'}")
     say(f"Model: {run.path / 'model'}")
     say(f"Page: {run.page}")
-    again = next_command(
-        "debias", source, options={"--model": model, "--split": split, "--methods": "..."}
-    )
-    say(f"Mend it: {again}")
+    say(f"Mend it: {next_command('debias', source, options={'--model': model})}")
