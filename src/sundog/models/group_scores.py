@@ -244,8 +244,8 @@ def _score(
         accuracy=wilson_interval(sum(hits), n, level=level),
         precision=(mean_of_proportions(hits, chosen, level=level) if len(present) > 1 else nothing),
         recall=mean_of_proportions(hits, supports, level=level),
-        nll=mean_interval(scores.nll[rows], level=level),
-        brier=mean_interval(scores.brier[rows], level=level),
+        nll=mean_interval(scores.nll[rows], level=level, at_least=0.0),
+        brier=mean_interval(scores.brier[rows], level=level, at_least=0.0),
         ece=calibration_interval(
             scores.confidence[rows],
             scores.correct[rows],

@@ -248,8 +248,8 @@ def _of_probabilities(
         mean_of_proportions(hits * several, answers * several, level=level),
         0,
     )
-    yield "", "nll", mean_interval(scores.nll[chosen], level=level), 0
-    yield "", "brier", mean_interval(scores.brier[chosen], level=level), 0
+    yield "", "nll", mean_interval(scores.nll[chosen], level=level, at_least=0.0), 0
+    yield "", "brier", mean_interval(scores.brier[chosen], level=level, at_least=0.0), 0
     for name, scheme in (("ece", "width"), ("adaptive_ece", "mass")):
         estimate = calibration_interval(
             scores.confidence[chosen],

@@ -23,6 +23,7 @@ def mean_interval(
     method: MeanMethod = "t",
     resamples: int = 2000,
     seed: int = 0,
+    at_least: float | None = None,
 ) -> Estimate:
     """Return the mean of a sample and its confidence interval.
 
@@ -35,6 +36,7 @@ def mean_interval(
             normal data of any size; ``bca`` follows skewed data better.
         resamples: bootstrap samples.
         seed: for the bootstrap.
+        at_least: what the mean cannot be below (0 for a loss): the t interval is cut there.
 
     Returns:
         The estimate. ``n = 0``: all NaN. ``n = 1``: the value without an interval.
@@ -58,4 +60,5 @@ def mean_interval(
             sample, statistic=np.mean, level=level, method=method, resamples=resamples, seed=seed
         )
     half = float(stats.t.ppf(0.5 + level / 2, n - 1)) * float(sample.std(ddof=1)) / math.sqrt(n)
-    return Estimate(mean, mean - half, mean + half, n, level, "t")
+    low = mean - half if at_least is None else max(mean - half, min(mean, at_least))
+    return Estimate(mean, low, mean + half, n, level, "t")
