@@ -6,6 +6,7 @@ thread, so that the numbers do not depend on the machine's cores; ``--jobs`` run
 """
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -37,7 +38,7 @@ def run_cell(
     missing = [
         name
         for name in setting.methods
-        if (not only or name in only) and not (folder / f"{name}.json").is_file()
+        if (not only or name in only) and not is_done(folder / f"{name}.json")
     ]
     if not missing and not wants_timing:
         return
@@ -54,6 +55,11 @@ def run_cell(
         )
     if wants_timing:
         write_json(timed, time_refits(work))
+
+
+def is_done(file: Path) -> bool:
+    """Return whether there is a result; a method that failed is tried again."""
+    return file.is_file() and json.loads(file.read_text(encoding="utf-8"))["status"] != "failed"
 
 
 def run_method(name: str, work: Work, shown: TestImages) -> dict[str, Any]:

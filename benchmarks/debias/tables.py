@@ -59,11 +59,12 @@ def signed(found: dict[str, float] | None) -> str:
 
 
 def fit_seconds(row: dict[str, Any]) -> str:
-    """Return processor time of a training, or wall time of a head refit on cached features."""
+    """Return the wall time of a refit on cached features, or processor time of the trainings."""
     fits = [one["fit"] for one in row["seconds"].values() if one and "fit" in one]
     if fits:
         return f"{max(fits):.1f}"
-    return f"{row['cpu']:.0f} (training)"
+    spent = [sum(one.values()) for one in row["seconds"].values() if one]
+    return f"{_mean(spent):.0f} (training)" if spent else "–"
 
 
 def bar_table(bars: list[dict[str, Any]]) -> str:

@@ -1,5 +1,6 @@
 """What the methods of one setting and seed share: pictures, groups, features, trained networks."""
 
+import json
 import time
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,6 +13,7 @@ import torch
 from benchmarks.debias.networks import make_network
 from benchmarks.debias.pictures import Pictures
 from sundog.core.errors import CheckpointError, RunFolderError
+from sundog.core.files import write_json
 from sundog.data.image_set import ImageSet
 from sundog.debias.groups import Groups, make_groups
 from sundog.models.classifier import Classifier
@@ -31,7 +33,8 @@ class Outcome:
 
     Attributes:
         classifier: the result.
-        seconds: wall time by part; ``fit`` is what a user waits for once features are there.
+        seconds: by part: processor time of trainings, wall time of ``fit``, which is what a user
+            waits for once features are there. A training that was interrupted has none.
         notes: what the method says about itself, as JSON.
     """
 
@@ -100,13 +103,13 @@ class Work:
             "progress": False,
             "recipe": recipe,
         }
-        begun = time.perf_counter()
-        resumed = (out / "args.json").is_file()
+        begun = time.process_time()
+        begins = not (out / "args.json").is_file()
         try:
             run = train_classifier(network, images, out_dir=out, **options)
             classifier, history = run.classifier, run.history.to_dict(orient="records")
         except RunFolderError:
-            resumed = False
+            begins = True
             run = train_classifier(network, images, out_dir=out, resume=False, **options)
             classifier, history = run.classifier, run.history.to_dict(orient="records")
         except CheckpointError:  # finished: a network of one's own is loaded by its owner
@@ -115,9 +118,16 @@ class Work:
         said = [line["recipe"] for line in history if isinstance(line.get("recipe"), dict)]
         return Outcome(
             classifier=classifier,
-            seconds={"train": time.perf_counter() - begun} if not resumed else {},
+            seconds=self._training_seconds(name, time.process_time() - begun, begins=begins),
             notes={"recipe": said[-1] if said else None},
         )
+
+    def _training_seconds(self, name: str, spent: float, *, begins: bool) -> dict[str, float]:
+        """Keep what an uninterrupted training took, or say what it took when it was made."""
+        file = self.folder / "seconds" / f"{name}.json"
+        if begins:
+            write_json(file, {"train": spent})
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
     @cached_property
     def erm(self) -> Classifier:

@@ -118,10 +118,13 @@ def test_the_numbers_over_seeds_hold_the_values_and_judge_the_bars(small):
 
 
 def test_a_finished_run_is_not_made_again(small):
-    setting, base, _, answers = small
+    setting, base, results, answers = small
     work = make_work(setting, base / f"small-{setting.key}" / "seed0")
+    network = work.folder / "networks" / "erm" / "weights.safetensors"
+    written = network.stat().st_mtime_ns
     made = run_method("erm", work, test_images(work.pictures))
-    assert made["seconds"] == {}  # nothing was trained
+    assert made["seconds"] == results["erm"]["seconds"]
+    assert network.stat().st_mtime_ns == written
     again = Answers.read(work.folder / "erm.npz")
     np.testing.assert_array_equal(again.probabilities, answers["erm"].probabilities)
 
