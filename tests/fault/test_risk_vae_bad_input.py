@@ -157,7 +157,7 @@ def test_stored_tensors_of_something_else():
         HistogramVAE(latent_dim=3, filters=7).load_tensors(tensors)
     lost = {k: v for k, v in tensors.items() if "decoder.linear" not in k}
     other = HistogramVAE(latent_dim=3)
-    with pytest.raises(CheckpointError, match="Missing key.*decoder.linear"):
+    with pytest.raises(CheckpointError, match=r"Missing key.*decoder\.linear"):
         other.load_tensors(lost)
     assert not other.fitted
 
