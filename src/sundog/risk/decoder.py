@@ -27,7 +27,7 @@ class Decoder(nn.Module):
     in Keras (Glorot uniform, biases 0).
 
     The lab's decoder has no norm and ends in a ReLU. Without a norm its units die where images are
-    few: 200 tinted digits were then all rebuilt black (mean error .034, with the norm .017). The
+    few: 200 tinted digits were then all rebuilt black (loss .034, with the norm .017). The
     norm is over channels and places of one image, so no image depends on its batch.
 
     Args:
