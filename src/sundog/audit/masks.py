@@ -6,13 +6,10 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool
-from PIL import Image
 
-from sundog.core.errors import DataError
 from sundog.data.image_set import ImageSet
-from sundog.data.transforms import Resize, resize_image
-
-COLUMN = "mask_path"
+from sundog.data.mask_reader import COLUMN, read_mask
+from sundog.data.transforms import Resize
 
 
 def has_masks(image_set: ImageSet) -> bool:
@@ -38,13 +35,5 @@ def read_masks(
     for image_id, name in zip(image_set.ids, image_set.metadata[COLUMN].tolist(), strict=True):
         if not isinstance(name, str) or not name:
             continue
-        path = Path(root) / name
-        try:
-            with Image.open(path) as opened:
-                pixels = np.asarray(opened.convert("RGB"))
-        except OSError as error:
-            raise DataError(
-                f"Mask {name!r}", expected="a readable image", got=type(error).__name__
-            ) from error
-        masks[image_id] = resize_image(pixels, size, resize=resize)[0].numpy() >= 0.5
+        masks[image_id] = read_mask(name, root, size=size, resize=resize)
     return masks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -87,12 +88,17 @@ def read_file(path: Path) -> bytes:
     """Return the bytes of a file.
 
     Raises:
-        DataError: missing, a folder, or not readable.
+        DataError: missing, not readable, or not a regular file: a folder, a pipe or a device, which
+            may never end.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise DataError("it is not a regular file")
         return path.read_bytes()
     except FileNotFoundError as error:
         raise DataError("the file does not exist") from error
+    except ValueError as error:  # a null character
+        raise DataError("the path is not valid") from error
     except OSError as error:
         raise DataError(f"the file cannot be read: {error.strerror}") from error
 

@@ -11,17 +11,47 @@ from typing import Protocol
 import numpy as np
 import torch
 from jaxtyping import Bool
-from PIL import Image
 from torch import Tensor
 
 from sundog.core.errors import DataError, InputError
 from sundog.core.shapes import Labels
+from sundog.data.decode import decode_image
+from sundog.data.image_files import read_file
 from sundog.data.image_set import ImageSet
 from sundog.data.transforms import Resize, check_size, resize_image
 
 COLUMN = "mask_path"
 """Metadata column with the file of each mask, as ``sundog plant`` writes it."""
 _BLOCK = 64
+
+
+def read_mask(
+    name: str, root: str | Path, *, size: tuple[int, int], resize: Resize
+) -> Bool[np.ndarray, "height width"]:
+    """Return the mask in a file, brought to size as the images are.
+
+    Args:
+        name: of the file; absolute, or relative to ``root``.
+        root: folder that relative names start from.
+        size: (height, width) in pixels.
+        resize: as for the images; a pixel belongs to the mask if at least half of it does.
+
+    Raises:
+        DataError: missing, not a regular file, or not an image that can be decoded.
+    """
+    try:
+        pixels = decode_image(read_file(Path(root) / name))
+    except DataError as error:
+        raise DataError(
+            f"Mask {name[:200]!r}",
+            expected="a readable image",
+            got=error.message,
+            hint=f"Correct column {COLUMN!r}, or leave it empty for an image without a cue.",
+        ) from error
+    found: Bool[np.ndarray, "height width"] = (
+        resize_image(pixels, size, resize=resize)[0].numpy() >= 0.5
+    )
+    return found
 
 
 class MaskReader(Protocol):
@@ -130,17 +160,7 @@ class ManifestMasks(KeptMasks):
         name = self._names[index]
         if not isinstance(name, str) or not name:
             return np.zeros(self.image_size, dtype=bool)
-        try:
-            with Image.open(self._root / name) as opened:
-                pixels = np.asarray(opened.convert("RGB"))
-        except OSError as error:
-            raise DataError(
-                f"Mask {name!r}", expected="a readable image", got=type(error).__name__
-            ) from error
-        found: Bool[np.ndarray, "height width"] = (
-            resize_image(pixels, self.image_size, resize=self._resize)[0].numpy() >= 0.5
-        )
-        return found
+        return read_mask(name, self._root, size=self.image_size, resize=self._resize)
 
 
 class ArrayMasks(KeptMasks):
