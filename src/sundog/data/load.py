@@ -11,7 +11,7 @@ from typing import Any
 from sundog.core.errors import DataError, InputError
 from sundog.data.embedded import EMBEDDED, open_embedded
 from sundog.data.folder import open_folder
-from sundog.data.hdf5 import open_hdf5
+from sundog.data.hdf5 import Channels, open_hdf5
 from sundog.data.huggingface import open_hf
 from sundog.data.image_set import ImageSet
 from sundog.data.manifest import open_manifest
@@ -29,6 +29,7 @@ def load_image_set(
     path_column: str | None = None,
     label_column: str | None = None,
     root: str | os.PathLike[str] | None = None,
+    channels: Channels | None = None,
 ) -> ImageSet:
     """Open an image set.
 
@@ -58,6 +59,7 @@ def load_image_set(
         path_column: of a manifest (default path).
         label_column: of a manifest (default label) or Hugging Face data set; attribute of celeba.
         root: folder for torchvision's files.
+        channels: of an HDF5 file: ``rgb`` (the default) or ``bgr``, as OpenCV writes them.
 
     Returns:
         The set; what could not be used is in its ``skipped``, never silently gone.
@@ -74,6 +76,7 @@ def load_image_set(
         "path_column": path_column,
         "label_column": label_column,
         "root": root,
+        "channels": channels,
     }
     common: dict[str, Any] = {"split": split, "limit": limit, "seed": seed}
     path = Path(text).expanduser()
@@ -92,7 +95,7 @@ def load_image_set(
         options = _only(given, ("class_names", "path_column", "label_column"), text)
         return open_manifest(path, **common, **options)
     if suffix in (".h5", ".hdf5") and path.is_file():
-        return open_hdf5(path, **common, **_only(given, ("class_names",), text))
+        return open_hdf5(path, **common, **_only(given, ("class_names", "channels"), text))
     raise _unknown(text, path)
 
 

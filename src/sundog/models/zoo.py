@@ -101,6 +101,8 @@ def get_model(
             device=place,
         )
     outputs = _outputs_to_build(classes, class_names, ckpt_path, pretrained)
+    if output == "binary_logit" and outputs == 2:
+        outputs = 1  # one logit for two classes
     source = _find_source(name, ckpt_path, outputs, pretrained, download, seed)
     size = (input_size, input_size) if isinstance(input_size, int) else input_size
     mean = source.mean if mean is None else tuple(mean)

@@ -159,6 +159,16 @@ class Trained(Estimator):
             draw: CPU generator for every random number.
         """
 
+    def check_labels(self, labels: Labels) -> None:
+        """Refuse training images that do not fit the method; called before the first step.
+
+        Args:
+            labels: ``int64[images]`` of all training images, -1 = unlabelled.
+
+        Raises:
+            InputError: too few images, or none of a class that it needs.
+        """
+
     def after_step(self, passed: Passed, labels: Labels) -> None:
         """Take note of a finished step."""
 

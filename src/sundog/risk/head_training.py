@@ -50,6 +50,8 @@ class HeadTraining:
     ) -> None:
         self.classifier, self.trained, self.data = classifier, trained, data
         self.table, self.options = table, options
+        for estimator in trained:
+            estimator.check_labels(table.labels)
         first = next(iter(image_batches(data, size=classifier.input_size, batch_size=1))).images
         size = (int(first.shape[2]), int(first.shape[3]))
         self.parts = nn.ModuleDict(

@@ -51,6 +51,7 @@ class JointTraining(TrainingRecipe):
         """Build the parts."""
         self.classifier, self._epochs = classifier, options.epochs
         for estimator in self.estimators:
+            estimator.check_labels(torch.from_numpy(images.image_set.labels))
             self.parts[estimator.name] = build_parts(
                 estimator, classifier, image_size=images.image_size, seed=options.seed
             )
