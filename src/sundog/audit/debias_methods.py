@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool
 
 from sundog.audit.debias_data import DebiasData, Part
 from sundog.core.errors import InputError
@@ -34,6 +35,9 @@ from sundog.risk.histogram_vae import HistogramVAE
 from sundog.risk.label_errors import label_error_scores
 from sundog.risk.vae_recipe import HistogramVAETraining
 
+HELD_OUT_FITS = ("dfr", "afr", "low_spuriosity")
+"""Heads that are fitted or tuned on the validation images: their answers there are cross-fitted."""
+
 
 @dataclass
 class Workbench:
@@ -46,6 +50,7 @@ class Workbench:
         parameters: method → its parameters, as typed.
         cache: folder of what methods keep between a kill and a resumption, or None.
         progress: show progress; None = on a terminal.
+        held: ``bool[validation images]``, which of them the methods may see; None: all.
     """
 
     data: DebiasData
@@ -54,14 +59,22 @@ class Workbench:
     parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     cache: Path | None = None
     progress: bool | None = None
+    held: Bool[np.ndarray, "images"] | None = None
     _tables: dict[str, FeatureTable] = field(default_factory=dict)
 
     def features(self, name: str) -> FeatureTable:
-        """Return the features of a part under the model before."""
+        """Return the features of a part under the model before, of the images that may be seen."""
         if name not in self._tables:
             part: Part = getattr(self.data, name)
             self._tables[name] = collect_features(self.before, part.images, progress=self.progress)
-        return self._tables[name]
+        table = self._tables[name]
+        if name == "validation" and self.held is not None:
+            return table.rows(self.held[table.indices.numpy()])
+        return table
+
+    def seeing(self, held: Bool[np.ndarray, "images"]) -> Workbench:
+        """Return the same bench with fewer validation images; features are shared."""
+        return replace(self, held=held)
 
     def groups(self, name: str) -> Groups:
         """Return the groups of a part.
@@ -169,8 +182,7 @@ def _right_reasons(bench: Workbench) -> TrainingRecipe:
 def _adaptive_resampling(bench: Workbench) -> TrainingRecipe:
     given = bench.given("adaptive_resampling")
     ours = {k: given.pop(k) for k in ("num_bins", "latent_dim", "queue_size") if k in given}
-    rows = len(bench.data.train)
-    vae = HistogramVAE(**{"queue_size": min(20_000, rows), **ours})
+    vae = HistogramVAE(**ours)
     inner = HistogramVAETraining(vae)
     return AdaptiveResampling(inner, inner.log_density, **given)
 
