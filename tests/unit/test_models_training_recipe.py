@@ -144,3 +144,15 @@ def test_tables_refuse_nan_and_other_lengths():
     table = table_from_arrays(good, good, [0, 1, 2])
     assert table.rows(np.array([True, False, True])).labels.tolist() == [0, 2]
     assert table.joined([table, table.rows([1])]).labels.tolist() == [0, 1, 2, 1]
+
+
+def test_a_finished_run_of_a_network_of_ones_own_is_loaded(tmp_path):
+    def own():
+        torch.manual_seed(0)
+        return nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(48, 2))
+
+    options = {"epochs": 2, "size": 16, "batch_size": 8, "device": "cpu", "out_dir": tmp_path}
+    first = train_classifier(own(), _set(), **options)
+    again = train_classifier(own(), _set(), **options)
+    assert _equal(_weights(first), _weights(again))
+    assert len(again.history) == len(first.history)

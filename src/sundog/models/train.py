@@ -178,7 +178,9 @@ def train_classifier(
         args = open_folder(folder, args, resume=resume)
         if args["finished"]:
             done = pd.DataFrame(read_history(folder))
-            return TrainedRun(load_classifier(folder, device=place), done, folder, args)
+            own = classifier.network if classifier.recipe is None else None
+            found = load_classifier(folder, network=own, device=place)
+            return TrainedRun(found, done, folder, args)
 
     def prepare(image_set: ImageSet) -> PreparedImages:
         return PreparedImages(
