@@ -196,6 +196,7 @@ def test_a_million_vectors_and_one_take_the_approximate_index(monkeypatch):
         (lambda: NearestNeighbours(small_classes="no"), "refuse, allow"),
         (lambda: ReverseNeighbours(k=0), "k must be >= 1"),
         (lambda: ReverseNeighbours(k=5, m=6), "m must be in 1..k = 5"),
+        (lambda: ReverseNeighbours(k=5, m=2, most_rows=5), "above k = 5"),
         (lambda: ReverseNeighbours(small_classes="no"), "refuse, allow"),
         (lambda: ClassGaussians(covariance="diag"), "full or tied"),
         (lambda: ClassGaussians(shrinkage=1.5), r"in \[0, 1\]"),

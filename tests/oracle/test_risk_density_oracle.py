@@ -135,6 +135,23 @@ def test_reverse_neighbours_are_the_slow_counts():
     np.testing.assert_allclose(own, want)
 
 
+def test_reverse_neighbours_of_many_images_keep_a_sample():
+    rows, _ = rows_of(0, 300, 5)
+    sample = ReverseNeighbours(k=12, m=4, most_rows=100).fit(table_of(rows), seed=3)
+    own = sample.tensors()["own"]
+    kept = (own >= 0).nonzero()[:, 0]
+    assert len(kept) == 100
+    assert kept.max() > 250, "drawn from the whole table"
+    alone = ReverseNeighbours(k=12, m=4).fit(table_of(rows[kept]))
+    fresh, _ = rows_of(1, 15, 5)
+    got, want = (e.score(passed(fresh))["representation"] for e in (sample, alone))
+    assert torch.equal(got, want)
+    scored = sample.score_own(table_of(rows))["representation"]
+    assert torch.equal(scored[kept], alone.score_own(table_of(rows[kept]))["representation"])
+    others = (own < 0).nonzero()[:, 0]
+    assert torch.equal(scored[others], alone.score(passed(rows[others]))["representation"])
+
+
 def test_approximate_index_finds_nearly_the_same_distances_in_half_the_memory():
     pytest.importorskip("faiss")
     rows, _ = rows_of(0, 6000, 16)

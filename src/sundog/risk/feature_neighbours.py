@@ -94,19 +94,33 @@ class FeatureNeighbours:
         return nearest(self.index, self._placed(features), k=k)
 
     def nearest_others(
-        self, features: Float[Tensor, "images features"], *, k: int, method: str
+        self,
+        features: Float[Tensor, "images features"],
+        *,
+        k: int,
+        method: str,
+        own: Int64[Tensor, "images"] | None = None,
     ) -> tuple[Float64[Tensor, "images k"], Int64[Tensor, "images k"]]:
         """Return the same for the training images, each left out of its own neighbours.
+
+        Args:
+            features: of the training images.
+            k: neighbours, below the number of training images.
+            method: named in the error.
+            own: position of each image among those kept, -1 for one that was not; None: all were
+                kept, in this order.
 
         Raises:
             InputError: other rows than the fitted ones, or in another order.
         """
         queries = self._placed(features)
+        places = torch.arange(len(queries)) if own is None else own
+        kept = (places >= 0).nonzero()[:, 0]
         off = float("inf")
-        if len(queries) == len(self):
+        if len(kept) == len(self):
             off = 0.0
-            for rows in torch.split(torch.arange(len(queries)), BLOCK):
-                gap = queries[rows] - self.index.vectors(rows)
+            for rows in torch.split(kept, BLOCK):
+                gap = queries[rows] - self.index.vectors(places[rows])
                 off = max(off, float(torch.linalg.vector_norm(gap, dim=1).max()))
         if off > OWN_TOLERANCE * self.unit:
             raise InputError(
@@ -115,7 +129,7 @@ class FeatureNeighbours:
                 got="others",
                 hint="Use score() for other images.",
             )
-        return nearest(self.index, queries, k=k, own=torch.arange(len(queries)))
+        return nearest(self.index, queries, k=k, own=places)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the scaled, centred features and what scales new ones."""
