@@ -115,12 +115,14 @@ def open_sources(
 ) -> Sources:
     """Open the three sets; without ``test``, half of the validation images are kept for it.
 
-    Copies of an image stay on one side. ``limit`` counts training images.
+    Copies of an image stay on one side: an image that is also among the test images is left out of
+    training and validation, and one that is among the validation images out of training.
+    ``limit`` counts training images.
 
     Raises:
         DataError: nothing usable there, or other class names.
     """
-    train, held, said = open_train_validation(
+    train, held, _ = open_train_validation(
         source,
         validation,
         limit=None,
@@ -141,14 +143,19 @@ def open_sources(
             path_column=path_column,
             label_column=label_column,
         )
-        said += f"; numbers are over {len(judged)} test images"
     else:
         side = np.array([derive_seed(seed, "test", i) % 2 == 0 for i in held.ids])
         judged, held = held.subset(np.flatnonzero(side)), held.subset(np.flatnonzero(~side))
-        said = (
-            f"trained on {len(train)} images; of the others, {len(held)} are for choosing and "
-            f"refitting, {len(judged)} for the numbers"
-        )
+    seen = len(train) + len(held)
+    held = _without(held, judged, "validation")
+    train = _without(train, judged, "training")
+    train = _without(train, held, "training")
+    said = (
+        f"trained on {len(train)} images; of the others, {len(held)} are for choosing and "
+        f"refitting, {len(judged)} for the numbers"
+    )
+    if copies := seen - len(train) - len(held):
+        said += f"; {copies} copies of images of a later part were left out of an earlier one"
     for other in (held, judged):
         if other.class_names != train.class_names:
             raise DataError(
@@ -157,6 +164,27 @@ def open_sources(
                 got=str(other.class_names)[:150],
             )
     return Sources(train, held, judged, said)
+
+
+def _without(images: ImageSet, later: ImageSet, name: str) -> ImageSet:
+    """Return the images that are not among those of a later part.
+
+    Raises:
+        DataError: none is left.
+    """
+    theirs = set(later.ids)
+    kept = np.array([i not in theirs for i in images.ids], dtype=bool)
+    if kept.all():
+        return images
+    if not kept.any():
+        raise DataError(
+            f"The {name} images",
+            expected="others than those the numbers or the choice are over",
+            got=f"the same {len(images)} images",
+            hint="Give other images with --validation or --test, or leave these out: then some "
+            "are held back.",
+        )
+    return images.subset(np.flatnonzero(kept))
 
 
 def make_debias_data(

@@ -81,7 +81,14 @@ class Measured:
 
 
 @torch.no_grad()
-def measure(classifier: Classifier, part: Part, *, seed: int, batch_size: int = 64) -> Measured:
+def measure(
+    classifier: Classifier,
+    part: Part,
+    *,
+    seed: int,
+    batch_size: int = 64,
+    positions: Int64[np.ndarray, "chosen"] | None = None,
+) -> Measured:
     """Ask a classifier about every image, and about its edits where the cue can be edited.
 
     Args:
@@ -89,6 +96,7 @@ def measure(classifier: Classifier, part: Part, *, seed: int, batch_size: int = 
         part: images.
         seed: of the pasted cues.
         batch_size: images per pass; the result does not depend on it.
+        positions: of the images to ask about; all if None.
     """
     classifier.require_eval()
     found: dict[str, list[np.ndarray[Any, Any]]] = {"as_is": [], "without": [], "against": []}
@@ -98,7 +106,8 @@ def measure(classifier: Classifier, part: Part, *, seed: int, batch_size: int = 
         logits = classifier(images.to(classifier.device)).cpu().double()
         return np.asarray(logits.softmax(dim=1).numpy())
 
-    for batch in part.images.batches(batch_size=batch_size):
+    order = None if positions is None else torch.from_numpy(positions)
+    for batch in part.images.batches(order, batch_size=batch_size):
         indices.append(batch.indices.numpy())
         found["as_is"].append(ask(batch.images))
         if part.editor is not None:

@@ -12,24 +12,25 @@ from typing import Any
 import pandas as pd
 
 from sundog.audit.debias_content import debias_content
+from sundog.audit.debias_cross_fit import cross_fitted
 from sundog.audit.debias_data import DebiasData, group_table
 from sundog.audit.debias_gates import choose_methods, gate_errors, head_refusal
 from sundog.audit.debias_measure import Measured, group_names, measure
-from sundog.audit.debias_methods import Workbench, fitted_head, training_recipe
-from sundog.audit.debias_probes import Probe, make_probes, probe_checks
-from sundog.audit.debias_settings import DebiasSettings
-from sundog.audit.debias_summary import (
-    Answers,
-    Choice,
-    choose,
-    method_result,
-    relies_on_cue,
+from sundog.audit.debias_methods import (
+    HELD_OUT_FITS,
+    Workbench,
+    fitted_head,
+    training_recipe,
 )
+from sundog.audit.debias_probes import Probe, make_probes, probe_checks
+from sundog.audit.debias_reliance import relies_on_cue
+from sundog.audit.debias_settings import DebiasSettings
+from sundog.audit.debias_summary import Answers, Choice, choose, method_result
 from sundog.audit.debias_table import identity_of, score_table
 from sundog.audit.debias_windows import frozen_windows
+from sundog.core.errors import InputError
 from sundog.core.files import write_json
 from sundog.core.run_folder import RunFolder
-from sundog.core.seeds import derive_seed
 from sundog.debias.registry import METHODS
 from sundog.models.classifier import Classifier
 from sundog.models.fingerprint import model_fingerprint
@@ -116,7 +117,7 @@ def debias_classifier(
         arguments={**settings.to_dict(), "network": work.network, **identity_of(data)},
         seeds={f"seed_{i}": seed for i, seed in enumerate(settings.seeds)},
         model_fingerprint=work.fingerprint,
-        data_fingerprint=f"{derive_seed(0, *data.train.images.image_set.ids):016x}",
+        data_fingerprint=identity_of(data)["parts"]["train"],
     ) as folder:
         run = work.run(folder, command)
         folder.finish()
@@ -180,10 +181,14 @@ class _Work:
             if gate is not None:
                 refused.append(gate)
                 continue
-            models[method] = {
-                seed: self._after(folder, method, seed, before_models[seed])
-                for seed in settings.seeds
-            }
+            try:
+                made = {s: self._after(folder, method, s, m) for s, m in before_models.items()}
+            except InputError as error:
+                if method == "erm" or settings.parameters.get(method):
+                    raise
+                refused.append(Refused(name=method, gate="needs", reason=error.message))
+                continue
+            models[method] = made
             after[method] = self._answers(folder, method, models[method])
         if not after:
             reason = "every method that was asked for was refused" if refused else "none was asked"
@@ -192,7 +197,8 @@ class _Work:
             )
         tried = {name: found for name, found in after.items() if name != "erm"}
         choice = choose(
-            before, tried, self.names, data.class_names, grouped=self.grouped
+            before, tried, self.names, data.class_names, grouped=self.grouped,
+            plain=after.get("erm"), trained=[m for m in tried if METHODS[m].kind != "head"],
         ) if tried else None  # fmt: skip
         kept = choice.name if choice is not None else ""
         outcome: Outcome = "improved" if kept else "no method helped"
@@ -248,8 +254,16 @@ class _Work:
             recipe = training_recipe(method, bench)
             network = self.network if self.network is not None else before
             made = self._train(folder, method, seed, recipe, network)
+        seconds = time.perf_counter() - start
+        key = f"{method}-{seed}-validation"
+        if method in HELD_OUT_FITS and folder.part("answers", key) is None:
+            held_out = cross_fitted(
+                self.data.validation,
+                lambda seen: fitted_head(method, bench.seeing(seen)).apply(before),
+                seed=PASTE_SEED,
+            )
+            folder.append("answers", key, held_out.frame())
         if timing is None:
-            seconds = time.perf_counter() - start
             row = pd.DataFrame({"seconds": [seconds], "notes": [" ".join(notes)]})
             folder.append("seconds", f"{method}-{seed}", row)
         return made

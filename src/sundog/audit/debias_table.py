@@ -7,26 +7,32 @@ from typing import Any
 
 import pandas as pd
 
-from sundog.audit.debias_data import DebiasData
+from sundog.audit.debias_data import DebiasData, Part
 from sundog.core.seeds import derive_seed
 from sundog.report.debias_content import MethodResult
 
 
 def identity_of(data: DebiasData) -> dict[str, Any]:
-    """Return what makes it these data, as JSON."""
+    """Return what makes it these data, as JSON: pixels, labels, groups, masks, size."""
     parts = {"train": data.train, "validation": data.validation, "test": data.test}
     return {
         "column": data.column,
         "size": list(data.train.images.image_size),
-        "parts": {
-            name: f"{derive_seed(0, *part.images.image_set.ids):016x}"
-            for name, part in parts.items()
-        },
+        "resize": data.train.images.resize,
+        "classes": list(data.class_names),
+        "parts": {name: _digest(part) for name, part in parts.items()},
         "masks": {
             name: None if part.editor is None else part.editor.describe()["masks"]
             for name, part in parts.items()
         },
     }
+
+
+def _digest(part: Part) -> str:
+    """Return a hash of the images, their labels and their groups, in order."""
+    groups = [] if part.groups is None else part.groups.ids.tolist()
+    ids = part.images.image_set.ids
+    return f"{derive_seed(0, *ids, 'labels', *part.labels.tolist(), 'groups', *groups):016x}"
 
 
 def score_table(before: MethodResult, results: Sequence[MethodResult]) -> pd.DataFrame:

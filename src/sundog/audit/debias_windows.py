@@ -51,7 +51,8 @@ def frozen_windows(
         return None
     counts = np.bincount(train.labels.numpy())
     smallest = int(counts[counts > 0].min())
-    knn = NearestNeighbours(k=max(1, min(MOST_NEIGHBOURS, smallest)))
+    k = max(1, min(MOST_NEIGHBOURS, smallest - 1))
+    knn = NearestNeighbours(k=k, small_classes="allow")
     knn.fit(train)
     scores = knn.score(Passed(features=test.features, logits=test.logits))["representation"]
     ids: Sequence[str] = test.ids
