@@ -432,3 +432,16 @@ def test_upweighting_that_cannot_be(images, factor, text):
 def test_upweighting_everything_changes_nothing_and_says_so():
     notes = Upweighting(np.ones(50, dtype=bool), factor=20).notes()
     assert "practically uniform" in notes["warnings"][0]
+
+
+def test_subsampling_with_equal_steps_sees_each_chosen_image_equally_often():
+    groups = np.repeat([0, 1], [90, 10])
+    few = GroupSubsampling(groups)
+    same = GroupSubsampling(groups, equal_steps=True)
+    once, often = few.order(0, 100, 3), same.order(0, 100, 3)
+    assert len(once) == 20
+    assert len(often) == 100
+    counts = np.bincount(often.numpy(), minlength=100)
+    assert set(counts[once.numpy()]) == {5}
+    assert counts.sum() == 100
+    assert not np.array_equal(often[:20].numpy(), often[20:40].numpy())

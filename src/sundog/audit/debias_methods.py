@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Bool
 
 from sundog.audit.debias_data import DebiasData, Part
@@ -116,9 +117,8 @@ def _group_reweighting(bench: Workbench) -> TrainingRecipe:
 
 def _group_subsampling(bench: Workbench) -> TrainingRecipe:
     groups = bench.groups("train")
-    return GroupSubsampling(
-        groups.ids, group_names=groups.names, **bench.given("group_subsampling")
-    )
+    given = {"equal_steps": True, **bench.given("group_subsampling")}
+    return GroupSubsampling(groups.ids, group_names=groups.names, **given)
 
 
 def _class_balance(bench: Workbench) -> TrainingRecipe:
@@ -218,14 +218,23 @@ def _afr(bench: Workbench) -> HeadFit:
 
 
 def _projection(bench: Workbench) -> HeadFit:
+    """Refit on features of training images with swapped cues, which mends what is left over."""
     editor = bench.data.train.editor
     if editor is None:
         raise _without("pairs")
     pairs = masked_pairs(
-        bench.before, bench.data.train.images, editor, seed=bench.seed, progress=bench.progress
+        bench.before,
+        bench.data.train.images,
+        editor,
+        limit=None,
+        seed=bench.seed,
+        progress=bench.progress,
     )
+    table = bench.features("train")
+    clean = ~torch.isin(table.indices, pairs.with_cue.indices)  # they have no cue to swap
+    parts = [pairs.with_cue, table.rows(clean)] if bool(clean.any()) else [pairs.with_cue]
     return projection(
-        bench.features("train"),
+        FeatureTable.joined(parts),
         pairs.with_cue,
         pairs.without_cue,
         head=read_head(bench.before),

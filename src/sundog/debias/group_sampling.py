@@ -159,6 +159,9 @@ class GroupSubsampling(GroupRecipe):
         groups: ``int64[n]`` per training image, -1 = unknown; None balances the classes alone.
         group_names: one per group.
         redraw: draw other images in every epoch.
+        equal_steps: visit the chosen images again and again, each round in a new order, until as
+            many are seen as plain training sees: the same budget. Small groups leave very few
+            steps otherwise.
 
     Source: Idrissi, Arjovsky, Pezeshki & Lopez-Paz, 2022, arXiv 2110.14503.
     """
@@ -171,15 +174,17 @@ class GroupSubsampling(GroupRecipe):
         *,
         group_names: Sequence[str] | None = None,
         redraw: bool = False,
+        equal_steps: bool = False,
     ) -> None:
         super().__init__(groups, group_names=group_names)
         if groups is None:
             self.name = "class_subsampling"
-        self.redraw = bool(redraw)
+        self.redraw, self.equal_steps = bool(redraw), bool(equal_steps)
 
     def describe(self) -> dict[str, Any]:
         """Return name, hash of the groups and whether images are drawn anew."""
-        return {**super().describe(), "redraw": self.redraw}
+        about = {**super().describe(), "redraw": self.redraw}
+        return {**about, "equal_steps": True} if self.equal_steps else about
 
     def order(self, epoch: int, count: int, seed: int) -> Int64[Tensor, "visited"]:
         """Return as many positions of each group as the smallest group has, shuffled."""
@@ -191,7 +196,10 @@ class GroupSubsampling(GroupRecipe):
             pick = torch.randperm(len(places), generator=generator(drawn, group))[:size]
             parts.append(places[pick])
         chosen = torch.cat(parts)
-        return chosen[torch.randperm(len(chosen), generator=generator(seed, "order", epoch))]
+        shuffle = generator(seed, "order", epoch)
+        rounds = -(-count // len(chosen)) if self.equal_steps else 1
+        orders = [chosen[torch.randperm(len(chosen), generator=shuffle)] for _ in range(rounds)]
+        return torch.cat(orders)[: count if self.equal_steps else len(chosen)]
 
     def notes(self) -> dict[str, Any]:
         """Return the groups' sizes and how many images of each are used."""

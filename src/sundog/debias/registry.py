@@ -141,7 +141,8 @@ METHODS: dict[str, DebiasMethod] = {
             needs=("aleatoric",),
             full_alignment=False,
             cost="1 x, after a model that gives the risk",
-            summary="the most doubtful labels are left out, few per class",
+            summary="the most doubtful labels are left out, few per class; conflicting images look "
+            "doubtful, so that it can feed a shortcut",
             paper="Northcutt, Jiang & Chuang, 2021, JAIR 70, arXiv 1911.00068",
         ),
         DebiasMethod(
