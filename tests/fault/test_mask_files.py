@@ -38,6 +38,8 @@ def test_what_is_no_image_is_a_clear_error_and_never_a_hang(tmp_path: Path, mask
     reader = _reader(tmp_path, mask)
     with pytest.raises(DataError, match="a readable image") as raised:
         reader([0])
+    regular = mask not in ("/dev/zero", ".", "pipe")
+    assert regular != ("regular file" in raised.value.message)
     assert "mask_path" in raised.value.message
     assert "secret" not in raised.value.message
 

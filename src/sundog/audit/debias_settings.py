@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from sundog.audit.debias_parameters import check_method_parameters
 from sundog.core.errors import InputError
 from sundog.models.augment import Augment
 from sundog.models.training_options import OptimizerName, Schedule
@@ -49,12 +50,15 @@ class DebiasSettings:
         """Check what training does not check itself.
 
         Raises:
-            InputError: no seed or method, a seed twice, or a rate out of range.
+            InputError: no seed or method, a seed twice, a rate out of range, or a parameter that a
+                method does not have.
+            UnknownNameError: no such method.
         """
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise InputError("seeds", expected="at least one, each once", got=str(self.seeds))
         if not self.methods:
             raise InputError("methods", expected="at least one", got="none")
+        check_method_parameters(self.parameters)
         if not 0 <= self.tolerated_flips < 1:
             raise InputError("tolerated_flips", expected="in [0, 1)", got=str(self.tolerated_flips))
 

@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 import torch
 
+from sundog.audit.align import match_classes
 from sundog.audit.aligned_set import aligned_set
 from sundog.audit.group_column import ImageGroups, image_groups
 from sundog.audit.risk_content import risk_content
 from sundog.audit.risk_scores import score_images
 from sundog.audit.subject import Subject
-from sundog.core.errors import DataError, InputError
+from sundog.core.errors import DataError, InputError, UnknownNameError
 from sundog.core.files import write_json
 from sundog.core.run_folder import RunFolder
 from sundog.models.classifier import Classifier
@@ -121,6 +122,9 @@ def score_risks(
         "resize": subject.resize,
     }
     notes = list(subject.notes())
+    groups = None if group_column is None else image_groups(subject, group_column)
+    classes = None if classes is None else _shown_classes(classes, subject.class_names)
+    _refuse_copies([subject.classifier, *members])
     with RunFolder.open(
         out_dir,
         kind="risk",
@@ -165,9 +169,6 @@ def score_risks(
                 progress=progress,
             )
         labels = subject.labels[rows]
-        groups = None
-        if group_column is not None:
-            groups = image_groups(subject, group_column)
         table = _table(subject, output, rows, groups)
         folder.write_result("risks", table)
         known = labels >= 0
@@ -211,6 +212,27 @@ def score_risks(
         windows=along,
         notes=tuple(notes),
     )
+
+
+def _shown_classes(asked: Sequence[str], known: Sequence[str]) -> list[str]:
+    """Return the classes as the subject spells them: ``golf_ball`` is ``golf ball``."""
+    found = match_classes(asked, known)
+    for place, name in enumerate(asked):
+        if place not in found:
+            raise UnknownNameError("class", name, known)
+    return [known[place] for place in sorted(set(found.values()))]
+
+
+def _refuse_copies(members: Sequence[Classifier]) -> None:
+    """Refuse an ensemble in which a network is there twice: its copies always agree."""
+    prints = [model_fingerprint(member) for member in members]
+    if len(set(prints)) < len(prints):
+        raise InputError(
+            "members",
+            expected="different networks, trained from different seeds",
+            got="one of them twice",
+            hint="Train others: sundog train --seed 1, --seed 2, ...",
+        )
 
 
 def _fitted(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -199,6 +200,6 @@ _SHOWN = {
 
 def _text(score: object) -> str:
     value = getattr(score, "value", None)
-    if value is None:
-        return ""
+    if value is None or math.isnan(value):
+        return "-"
     return f"{value:.1%} [{score.low:.1%}, {score.high:.1%}]"  # type: ignore[attr-defined]

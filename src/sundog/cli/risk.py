@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from sundog.cli import options
 from sundog.cli.say import cell, next_command, say, say_skipped, say_table
+
+if TYPE_CHECKING:
+    from sundog.core.statistics import Estimate
 
 
 def risk(
@@ -141,10 +145,7 @@ def risk(
                 str(window.n),
                 f"{window.low:.3g}",
                 f"{window.high:.3g}",
-                *(
-                    f"{e.value:.1%} [{e.low:.1%}, {e.high:.1%}]"
-                    for e in (window.accuracy, window.precision, window.recall)
-                ),
+                *(_share(e) for e in (window.accuracy, window.precision, window.recall)),
             )
         say_table(table)
     if run.metrics is not None:
@@ -159,3 +160,12 @@ def risk(
     say(f"Model: {run.path / 'model'}")
     say(f"Page: {run.page}")
     say(f"Mend it: {next_command('debias', source, options={'--model': model})}")
+
+
+def _share(found: Estimate) -> str:
+    """Return a share in per cent with its interval; a dash where there is none to take."""
+    if math.isnan(found.value):
+        return "-"
+    if math.isnan(found.low):
+        return f"{found.value:.1%}"
+    return f"{found.value:.1%} [{found.low:.1%}, {found.high:.1%}]"

@@ -44,6 +44,9 @@ class RunFolder:
         damaged: parts that could not be read back and were set aside, as ``TABLE/file``.
     """
 
+    _begun = False
+    """Whether this object wrote the manifest: no run was there before."""
+
     def __init__(self, path: Path, manifest: Manifest, lock: FolderLock | None) -> None:
         self.path = path
         self.manifest = manifest
@@ -106,13 +109,15 @@ class RunFolder:
                 hint="Choose another folder.",
             ) from error
         try:
-            if present.exists():
-                manifest = read_manifest(folder)
-                _refuse_other_run(folder, manifest, wanted)
-            else:
+            begun = not present.exists()
+            if begun:
                 manifest = wanted
                 write_json(present, manifest.model_dump(mode="json"))
+            else:
+                manifest = read_manifest(folder)
+                _refuse_other_run(folder, manifest, wanted)
             opened = cls(folder, manifest, lock)
+            opened._begun = begun
             opened._remove_temporary_files()
         except BaseException:
             lock.release()
@@ -132,7 +137,9 @@ class RunFolder:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self._give_back()
         self.close()
 
     def close(self) -> None:
@@ -240,6 +247,17 @@ class RunFolder:
         for path in self.path.rglob(".*"):
             if path.is_file() and path.suffix in WRITTEN:
                 path.unlink()
+
+    def _give_back(self) -> None:
+        """Take back the manifest of a run that failed before it wrote anything.
+
+        A mistyped argument must not reserve the folder: the corrected command is another run.
+        """
+        manifest = self.path / "manifest.json"
+        if self._begun and self._lock is not None:
+            files = (p for p in self.path.rglob("*") if p.is_file() and not p.name.startswith("."))
+            if all(file == manifest for file in files):
+                manifest.unlink(missing_ok=True)
 
     def _require_writable(self) -> None:
         if self._lock is None:

@@ -92,15 +92,17 @@ def read_file(path: Path) -> bytes:
             may never end.
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise DataError("it is not a regular file")
-        return path.read_bytes()
+        regular = stat.S_ISREG(path.stat().st_mode)
+        data = path.read_bytes() if regular else b""
     except FileNotFoundError as error:
         raise DataError("the file does not exist") from error
     except ValueError as error:  # a null character
         raise DataError("the path is not valid") from error
     except OSError as error:
         raise DataError(f"the file cannot be read: {error.strerror}") from error
+    if not regular:
+        raise DataError("it is not a regular file")
+    return data
 
 
 def _inspect(path: Path) -> tuple[str | None, str]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from sundog.core.errors import InputError, UnknownNameError
+from sundog.core.parameters import check_parameters
 from sundog.risk.estimator import Estimator
 from sundog.risk.output import Field
 
@@ -57,14 +57,7 @@ def make_estimator(name: str, **parameters: Any) -> Estimator:
         raise UnknownNameError("risk method", name, METHODS)
     module, _, attribute = METHODS[name].home.partition(":")
     kind: type[Estimator] = getattr(importlib.import_module(module), attribute)
-    known = set(inspect.signature(kind).parameters)
-    unknown = sorted(set(parameters) - known)
-    if unknown:
-        raise InputError(
-            f"Parameters of {name!r}",
-            expected=f"among {', '.join(sorted(known)) or 'none'}",
-            got=", ".join(unknown),
-        )
+    check_parameters(name, kind, parameters)
     return kind(**parameters)
 
 
