@@ -330,6 +330,18 @@ def test_an_empty_part_of_the_queue_leaves_no_trace():
     assert len(part.queue) == 50
 
 
+def test_the_outermost_rows_are_inside_whatever_their_rounding():
+    """A training image at the end of the range is not foreign because its batch was another."""
+    rows = torch.randn(50, 3, generator=torch.Generator().manual_seed(0)) * 2
+    histogram = latent_histogram(rows, bins=5)
+    own = histogram.log_shares(rows)
+    for change in (1e-6, -1e-6):
+        assert torch.equal(histogram.log_shares(rows + change), own)
+    beyond = torch.stack([rows.min(dim=0).values - 0.1, rows.max(dim=0).values + 0.1])
+    foreign = torch.tensor(1 / (50 + 7), dtype=torch.float64).log()
+    assert torch.allclose(histogram.log_shares(beyond), foreign)
+
+
 def test_a_hundred_latents_do_not_underflow():
     estimator = HistogramVAE(latent_dim=100, num_bins=5)
     built(estimator)

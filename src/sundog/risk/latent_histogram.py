@@ -13,6 +13,10 @@ from sundog.core.errors import InputError, ModelStateError
 ACTIVE_VARIANCE = 0.01
 """A latent whose mean varies less than this over the images says nothing about them."""
 
+EDGE = 1e-4
+"""How far beyond the outermost row, in units of their span, a value still belongs to its bin: the
+outermost rows themselves come back with other rounding in a batch of another size."""
+
 
 @dataclass(frozen=True, eq=False)
 class LatentHistogram:
@@ -36,7 +40,7 @@ class LatentHistogram:
         """Return the log of the share of rows in the bin of each value, ``float64``, <= 0.
 
         ``log((count + a) / (rows + a (bins + 2)))`` with ``a`` the smoothing. Beyond the lowest
-        and the highest row lie two open bins without a row. Higher = more common. A dimension that
+        and the highest row (and a 10,000th of their span) lie two open bins without a row. Higher = more common. A dimension that
         is not active gives 0 for every value; a value that is NaN gives NaN.
 
         Args:
@@ -47,7 +51,8 @@ class LatentHistogram:
         span = torch.where(self.active, self.high - self.low, 1.0)
         place = ((values - self.low) / span * bins).nan_to_num().floor().clamp(0, bins - 1).long()
         count = self.counts.T.gather(0, place).double()
-        outside = (values < self.low) | (values > self.high)
+        edge = EDGE * span
+        outside = (values < self.low - edge) | (values > self.high + edge)
         count = torch.where(outside, 0.0, count)
         total = self.counts.double().sum(dim=1) + self.smoothing * (bins + 2)
         logs = ((count + self.smoothing) / total).log()
