@@ -15,8 +15,8 @@ from sundog.core.seeds import derive_seed
 from sundog.risk.gaussian import BLOCK, Gaussians, Member, Shrinkage, fit_gaussians
 
 STEPS = 100
-TOLERANCE = 1e-3
-"""Gain of mean log-likelihood per step, in nats, below which the fit ends."""
+TOLERANCE = 1e-4
+"""Gain of mean log-likelihood per step and feature, in nats, below which the fit ends."""
 LEAST_SHARE = 1e-6
 """Rows that belong to a component by less are left out of it."""
 LEAST_ROWS = 2.0
@@ -72,7 +72,7 @@ def fit_mixture(
         gaussians = fit_gaussians(rows, members, tied=tied, shrinkage=shrinkage)
         responsibilities, likelihood = expectation(rows, gaussians)
         steps += 1
-        if likelihood - before < TOLERANCE or steps == STEPS:
+        if likelihood - before < TOLERANCE * rows.shape[1] or steps == STEPS:
             break
         before = likelihood
         members = memberships(responsibilities)

@@ -161,7 +161,7 @@ class GaussianMixtureDensity(_GaussianDensity):
 
     Args:
         components: how many; None takes the number of 1, 2, 5, 10 and 20 with the lowest BIC
-            (without those for which a component would have fewer than 4 images per feature).
+            (without those for which a component would have fewer than 10 images per feature).
         covariance: ``full``, one per component, or ``tied``, one for all.
         shrinkage: share of the scaled identity, in [0, 1], or ``ledoit-wolf``.
         most_rows: more training images than this are drawn from, by the seed.
@@ -206,7 +206,7 @@ class GaussianMixtureDensity(_GaussianDensity):
         features = check_training_rows(table, method=self.name, least=max(2, self.components or 2))
         rows = features[self._drawn(len(features), seed=seed)].double()
         tied = self.covariance == "tied"
-        most = len(rows) if tied else len(rows) // (4 * rows.shape[1])
+        most = len(rows) if tied else len(rows) // (10 * rows.shape[1])
         candidates: Sequence[int] = [c for c in COMPONENTS if c == 1 or c <= most]
         if self.components is not None:
             candidates = [self.components]
