@@ -7,12 +7,13 @@ import torch
 from torch import nn
 
 from sundog.audit.debias_cross_fit import cross_fitted, halves
-from sundog.audit.debias_data import Sources, make_debias_data, open_sources
+from sundog.audit.debias_data import make_debias_data
 from sundog.audit.debias_measure import Measured, group_names, measure, scores_of
 from sundog.audit.debias_methods import HELD_OUT_FITS, Workbench, fitted_head
 from sundog.audit.debias_reliance import gap_within_classes, relies_on_cue
 from sundog.audit.debias_run import debias_classifier
 from sundog.audit.debias_settings import DebiasSettings
+from sundog.audit.debias_sources import Sources, open_sources
 from sundog.audit.debias_summary import Answers, choose, join_seeds
 from sundog.audit.debias_table import identity_of
 from sundog.audit.debias_windows import frozen_windows

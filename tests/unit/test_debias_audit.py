@@ -7,10 +7,11 @@ import pandas as pd
 import pytest
 import torch
 
-from sundog.audit.debias_data import Sources, make_debias_data, open_sources
+from sundog.audit.debias_data import make_debias_data
 from sundog.audit.debias_gates import choose_methods, conflicting, known_needs
 from sundog.audit.debias_measure import Measured, changes_of, scores_of
 from sundog.audit.debias_reliance import relies_on_cue
+from sundog.audit.debias_sources import Sources, open_sources
 from sundog.audit.debias_summary import Answers, choose, join_seeds
 from sundog.audit.group_column import column_values, value_codes
 from sundog.audit.risk_scores import from_frame, to_frame

@@ -10,12 +10,10 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int64
 
-from sundog.audit.align import align_labels
+from sundog.audit.debias_sources import Sources, aligned_to
 from sundog.audit.group_column import NO_CUE, column_values, shared_values, value_codes
 from sundog.audit.masks import has_masks
-from sundog.audit.training import open_train_validation, open_whole_or_split
 from sundog.core.errors import DataError
-from sundog.core.seeds import derive_seed
 from sundog.data.image_set import ImageSet
 from sundog.data.mask_reader import ManifestMasks, MaskReader, mask_areas
 from sundog.data.planted_view import PlantedMasks, planted_view
@@ -92,101 +90,6 @@ class DebiasData:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Sources:
-    """The image sets before anything is planted, and how they were split."""
-
-    train: ImageSet
-    validation: ImageSet
-    test: ImageSet
-    split: str
-
-
-def open_sources(
-    source: str,
-    validation: str | None = None,
-    test: str | None = None,
-    *,
-    limit: int | None = None,
-    seed: int = 0,
-    download: bool = False,
-    path_column: str | None = None,
-    label_column: str | None = None,
-) -> Sources:
-    """Open the three sets; without ``test``, half of the validation images are kept for it.
-
-    Copies of an image stay on one side: an image that is also among the test images is left out of
-    training and validation, and one that is among the validation images out of training.
-    ``limit`` counts training images.
-
-    Raises:
-        DataError: nothing usable there, or other class names.
-    """
-    train, held, _ = open_train_validation(
-        source,
-        validation,
-        limit=None,
-        seed=seed,
-        download=download,
-        path_column=path_column,
-        label_column=label_column,
-    )
-    if limit is not None and limit < len(train):
-        draw = np.random.default_rng(derive_seed(seed, "limit"))
-        train = train.subset(np.sort(draw.permutation(len(train))[:limit]))
-    if test is not None:
-        judged = open_whole_or_split(
-            test,
-            "test",
-            seed=seed,
-            download=download,
-            path_column=path_column,
-            label_column=label_column,
-        )
-    else:
-        side = np.array([derive_seed(seed, "test", i) % 2 == 0 for i in held.ids])
-        judged, held = held.subset(np.flatnonzero(side)), held.subset(np.flatnonzero(~side))
-    seen = len(train) + len(held)
-    held = _without(held, judged, "validation")
-    train = _without(train, judged, "training")
-    train = _without(train, held, "training")
-    said = (
-        f"trained on {len(train)} images; of the others, {len(held)} are for choosing and "
-        f"refitting, {len(judged)} for the numbers"
-    )
-    if copies := seen - len(train) - len(held):
-        said += f"; {copies} copies of images of a later part were left out of an earlier one"
-    for other in (held, judged):
-        if other.class_names != train.class_names:
-            raise DataError(
-                f"Image set {other.name!r}",
-                expected="of the training set's classes, in the same order",
-                got=str(other.class_names)[:150],
-            )
-    return Sources(train, held, judged, said)
-
-
-def _without(images: ImageSet, later: ImageSet, name: str) -> ImageSet:
-    """Return the images that are not among those of a later part.
-
-    Raises:
-        DataError: none is left.
-    """
-    theirs = set(later.ids)
-    kept = np.array([i not in theirs for i in images.ids], dtype=bool)
-    if kept.all():
-        return images
-    if not kept.any():
-        raise DataError(
-            f"The {name} images",
-            expected="others than those the numbers or the choice are over",
-            got=f"the same {len(images)} images",
-            hint="Give other images with --validation or --test, or leave these out: then some "
-            "are held back.",
-        )
-    return images.subset(np.flatnonzero(kept))
-
-
 def make_debias_data(
     sources: Sources,
     *,
@@ -200,7 +103,7 @@ def make_debias_data(
     """Bring images, groups and masks of the three parts together.
 
     Args:
-        sources: from :func:`open_sources`.
+        sources: from :func:`sundog.audit.debias_sources.open_sources`.
         classifier: whose class order and input size are taken; None: the training set's.
         size: (height, width) or side in pixels.
         resize: pad, crop or stretch.
@@ -218,7 +121,7 @@ def make_debias_data(
     names = sets[0].class_names
     if classifier is not None and classifier.class_names is not None:
         names = classifier.class_names
-        sets = [_aligned(image_set, names) for image_set in sets]
+        sets = [aligned_to(image_set, names) for image_set in sets]
     goal = size or (classifier.input_size if classifier is not None else None)
     masks: list[MaskReader | None] = [None, None, None]
     if cue is not None:
@@ -288,18 +191,15 @@ def _labelled(image_set: ImageSet, notes: list[str]) -> ImageSet:
     unlabelled = int((image_set.labels < 0).sum())
     if not unlabelled:
         return image_set
+    if unlabelled == len(image_set):
+        raise DataError(
+            f"Image set {image_set.name!r}",
+            expected="with labels",
+            got=f"{unlabelled} images without one",
+            hint="Name the column of a manifest with --label-column, or use folders CLASS/*.jpg.",
+        )
     notes.append(f"{unlabelled} images of {image_set.name} have no label and were left out.")
     return image_set.subset(np.flatnonzero(image_set.labels >= 0))
-
-
-def _aligned(image_set: ImageSet, names: tuple[str, ...]) -> ImageSet:
-    labels = align_labels(
-        image_set.labels,
-        set_names=image_set.class_names,
-        classifier_names=names,
-        class_count=len(names),
-    )
-    return image_set.relabelled(labels, names)
 
 
 def _editor(

@@ -23,6 +23,13 @@ CHEAP = ("erm", "dfr", "projection", "cue_augmentation", "group_reweighting")
 ALWAYS: tuple[Need, ...] = ("aleatoric", "density", "errors")
 """Needs that the run itself fulfils: cross-fitted label doubt, a VAE's density, a first model."""
 
+NOTHING_KNOWN = (
+    "plain training alone is no repair, and nothing else could run: the quick methods need groups "
+    "(--group-column) or the place of the cue (a column mask_path); class_balance and "
+    "adaptive_resampling need neither"
+)
+"""Why only plain training ran."""
+
 
 @dataclass(frozen=True)
 class Admitted:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sundog.audit.debias_data import DebiasData, make_debias_data, open_sources
+from sundog.audit.debias_data import DebiasData, make_debias_data
+from sundog.audit.debias_sources import open_sources
 from sundog.audit.requests import parse_cue
 from sundog.audit.subject import check_resize
 from sundog.core.errors import InputError
@@ -52,7 +53,7 @@ def open_debias(
     """Open images and classifier by name.
 
     Raises:
-        InputError: not exactly one of ``model`` and ``network``.
+        InputError: not exactly one of ``model`` and ``network``, or the label as the attribute.
         SundogError: bad input, in plain words.
     """
     if (model is None) == (network is None):
@@ -61,6 +62,13 @@ def open_debias(
             expected="one of the two",
             got="both" if model is not None else "none",
             hint="--model mends a classifier as it is; --network trains one from scratch.",
+        )
+    if group_column is not None and group_column == (label_column or "label"):
+        raise InputError(
+            "group_column",
+            expected="the column of an attribute, such as a background or a camera",
+            got=f"{group_column!r}, the label itself",
+            hint="Without --group-column the classes themselves are the groups.",
         )
     sources = open_sources(
         source,

@@ -14,7 +14,7 @@ import pandas as pd
 from sundog.audit.debias_content import debias_content
 from sundog.audit.debias_cross_fit import cross_fitted
 from sundog.audit.debias_data import DebiasData, group_table
-from sundog.audit.debias_gates import choose_methods, gate_errors, head_refusal
+from sundog.audit.debias_gates import NOTHING_KNOWN, choose_methods, gate_errors, head_refusal
 from sundog.audit.debias_measure import Measured, group_names, measure
 from sundog.audit.debias_methods import (
     HELD_OUT_FITS,
@@ -204,7 +204,7 @@ class _Work:
         outcome: Outcome = "improved" if kept else "no method helped"
         if not kept and biased is None:
             outcome = "cannot tell"
-        reason = choice.reason if choice is not None else "plain training alone is no repair"
+        reason = choice.reason if choice is not None else NOTHING_KNOWN
         return self._finish(
             folder, before, after, before_models, models, refused, choice, outcome, reason, command
         )

@@ -173,7 +173,7 @@ def debias(
         table.add_row(cell(result.name), *(_text(result.scores.get(name)) for name in shown))
     say_table(table)
     for refusal in run.refused:
-        say(f"Refused {refusal.name} ({refusal.gate}): {refusal.reason}.")
+        say(f"Refused {refusal.name} ({refusal.gate}): {refusal.reason.rstrip('.')}.")
         if refusal.instead:
             say(f"  Try instead: {refusal.instead}")
     say(run.content.headline, bold=True)

@@ -98,8 +98,9 @@ def _none_helped(content: DebiasPage) -> str:
     text = "No method helped"
     if not content.methods:
         return _because(f"{text}: none could be run", content.reason)
-    if known:
-        best = max(known, key=_worst)
+    repairs = [m for m in known if m.name != "erm"]  # plain training is beside them, no repair
+    if repairs:
+        best = max(repairs, key=_worst)
         text += f"; {gain(content.baseline, best)} at best"
     return _because(text, content.reason)
 
