@@ -12,6 +12,9 @@ groups; features of a network with ImageNet weights.
 Measured for every method, on unseen images (as many of each group) and on the training images
 (left out of their own estimate): Spearman of the groups' mean score with their size (bar .9), and
 AUROC of the members of the three rarest groups (bar .8). Means with 95 % t intervals over the runs.
+Groups also differ in how much they vary, which a density cannot tell from how common they are;
+``pooled`` averages this out: Spearman of size with the mean score of the groups of that size over
+all runs, in units of each run's spread.
 ``--dry`` scores shuffled instead, which must find nothing.
 """
 
@@ -23,6 +26,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -155,7 +159,7 @@ def folder_world(found: dict[str, np.ndarray], seed: int, imbalance: int) -> Wor
     )
 
 
-def measure(world: World, estimator: PostHoc, *, seed: int, dry: bool) -> dict[str, float]:
+def measure(world: World, estimator: PostHoc, *, seed: int, dry: bool) -> dict[str, Any]:
     """Return the four measures of one method in one world."""
     estimator.fit(world.training, head=world.head, seed=seed)
     field = "representation" if "representation" in estimator.gives else "epistemic"
@@ -171,6 +175,8 @@ def measure(world: World, estimator: PostHoc, *, seed: int, dry: bool) -> dict[s
         if dry:
             score = np.random.default_rng(seed).permutation(score)
         means = [score[groups == g].mean() for g in range(GROUPS)]
+        ranked = np.array(means)[np.argsort(-world.sizes, kind="stable")]
+        row[f"ranked_{name}"] = ((ranked - ranked.mean()) / score.std()).tolist()
         row[f"spearman_{name}"] = float(spearmanr(means, world.sizes).statistic)
         row[f"auroc_{name}"] = mann_whitney(-score, np.isin(groups, rare)).auroc.value
     return row
@@ -199,6 +205,9 @@ def summary(runs: list[dict[str, object]]) -> list[dict[str, object]]:
             estimate = mean_interval([run[name] for run in found])
             low, high = (None if math.isnan(x) else x for x in (estimate.low, estimate.high))
             row[name] = {"mean": estimate.value, "low": low, "high": high}
+        for name in ("unseen", "training"):
+            ranked = np.mean([run[f"ranked_{name}"] for run in found], axis=0)
+            row[f"pooled_{name}"] = float(spearmanr(ranked, -np.arange(GROUPS)).statistic)
         row["passes"] = {
             name: row[name]["mean"] >= (SPEARMAN_BAR if "spearman" in name else AUROC_BAR)
             for name in MEASURES
@@ -222,6 +231,7 @@ def markdown(rows: list[dict[str, object]]) -> str:
             if row[name]["low"] is not None:
                 text += f" [{row[name]['low']:.2f}, {row[name]['high']:.2f}]"
             cells.append(f"**{text}**" if row["passes"][name] else text)
+        cells += [f"{row[f'pooled_{name}']:.2f}" for name in ("unseen", "training")]
         lines.append(
             f"| {row['images']} | {row['imbalance']} | {row['method']} | {' | '.join(cells)} |"
         )
