@@ -1,5 +1,7 @@
 """How sundog debias chooses: no leak between fit, choice and test, and no repair of nothing."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +10,7 @@ from torch import nn
 
 from sundog.audit.debias_cross_fit import cross_fitted, halves
 from sundog.audit.debias_data import make_debias_data
+from sundog.audit.debias_gates import conflicting, errors_part, gate_errors
 from sundog.audit.debias_measure import Measured, group_names, measure, scores_of
 from sundog.audit.debias_methods import HELD_OUT_FITS, Workbench, fitted_head
 from sundog.audit.debias_reliance import gap_within_classes, relies_on_cue
@@ -17,14 +20,14 @@ from sundog.audit.debias_sources import Sources, open_sources
 from sundog.audit.debias_summary import Answers, choose, join_seeds
 from sundog.audit.debias_table import identity_of
 from sundog.audit.debias_windows import frozen_windows
-from sundog.core.errors import DataError, InputError
+from sundog.core.errors import DataError, InputError, ModelStateError
 from sundog.core.seeds import derive_seed
 from sundog.core.statistics import Estimate, proportion_difference
 from sundog.data.image_set import ImageSet
 from sundog.debias.dfr import dfr
 from sundog.debias.registry import METHODS
 from sundog.models.classifier import Classifier
-from sundog.models.feature_table import collect_features
+from sundog.models.feature_table import FeatureTable, collect_features
 
 SIDE = 8
 NAMES = ("a x in", "a x out", "b x in", "b x out")
@@ -415,3 +418,83 @@ def test_windows_of_a_class_with_fewer_images_than_neighbours():
     assert found is not None
     assert found.before.n.sum() == 60
     np.testing.assert_array_equal(found.before.n, found.after["same"].n)
+
+
+# --- known-bad repairs and gates ------------------------------------------------------------------
+
+
+def test_a_head_that_was_initialised_anew_is_not_kept(tmp_path, monkeypatch):
+    """A repair that throws the head away, on images with a clear signal."""
+    data = data_of(*(noise_set(160, seed=s, signal=25.0) for s in range(3)))
+    model = Classifier(
+        nn.Sequential(nn.Flatten(), nn.Identity(), nn.Linear(3 * SIDE * SIDE, 2)),
+        class_names=CLASSES, input_size=(SIDE, SIDE), feature_layer="network.2:input",
+    )  # fmt: skip
+    weight = torch.ones(3 * SIDE * SIDE) / (3 * SIDE * SIDE)
+    with torch.no_grad():  # brightness above 1/2 is class b
+        model.network[2].weight.copy_(torch.stack([-weight, weight]) * 20)
+        model.network[2].bias.copy_(torch.tensor([10.0, -10.0]))
+
+    def anew(method, bench):
+        fit = fitted_head(method, bench)
+        draw = np.random.default_rng(0)
+        return replace(fit, weight=draw.normal(0, 0.1, fit.weight.shape), bias=0 * fit.bias)
+
+    monkeypatch.setattr("sundog.audit.debias_run.fitted_head", anew)
+    run = debias_classifier(
+        model, data, tmp_path / "r", progress=False,
+        settings=DebiasSettings(methods=("dfr",), seeds=(0,), force=True),
+    )  # fmt: skip
+    assert run.before.scores["average"].value > 0.95
+    assert run.chosen == ""
+    assert run.results[0].change["average"].high < -0.2
+    assert run.choice.change["dfr"].high < 0
+
+
+def test_a_model_in_train_mode_is_not_measured(noise):
+    with pytest.raises(ModelStateError, match="eval mode"):
+        measure(linear().train(), noise.validation, seed=0)
+
+
+def test_the_gate_of_jtt_judges_the_training_errors_it_would_use():
+    """The model errs on conflicting validation images, but on other training images."""
+    made = []
+    for seed, count in ((0, 200), (1, 160), (2, 160)):
+        images = noise_set(count, seed=seed)
+        place = images.labels.copy()
+        flipped = np.arange(count) % (20 if seed == 0 else 2) < 2 if seed == 0 else (
+            np.arange(count) // 2 % 2 == 0
+        )  # fmt: skip
+        place[flipped] = 1 - place[flipped]
+        pixels = np.stack([images.image(i) for i in range(count)])
+        made.append(image_set(pixels, images.labels, place=place, ids=list(images.ids)))
+    data = data_of(*made)
+    conflict = data.alignment.conflicting
+    assert conflict.mean() == pytest.approx(0.1)
+
+    def table(part, wrong):
+        labels = torch.from_numpy(part.labels)
+        logits = torch.zeros(len(part), 2)
+        logits[
+            torch.arange(len(part)), torch.where(torch.from_numpy(wrong), 1 - labels, labels)
+        ] = 1
+        return FeatureTable(
+            features=torch.zeros(len(part), 1), logits=logits, labels=labels,
+            indices=torch.arange(len(part)), ids=part.images.image_set.ids,
+        )  # fmt: skip
+
+    assert errors_part("jtt") == "train"
+    assert errors_part("afr") == "validation"
+    right = gate_errors("jtt", data, table(data.train, conflict), {})
+    assert right.allowed
+    assert right.precision.value == 1
+    assert (right.set_size, right.n, right.source) == (20, 200, "training groups")
+    other = np.zeros(200, bool)
+    other[np.flatnonzero(~conflict)[:20]] = True
+    assert not gate_errors("jtt", data, table(data.train, other), {}).allowed
+    none = gate_errors("jtt", data, table(data.train, np.zeros(200, bool)), {})
+    assert not none.allowed
+    assert "no errors" in none.reason
+    held = conflicting(data) == 1
+    assert gate_errors("afr", data, table(data.validation, held), {}).allowed
+    assert gate_errors("afr", data, table(data.validation, ~held), {"force": True}).forced

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from sundog.audit.debias_data import DebiasData
 from sundog.core.errors import LayerError
+from sundog.debias.alignment import CONFLICTING
 from sundog.debias.error_sets import GateDecision, gate_error_set
 from sundog.debias.just_train_twice import error_set
 from sundog.debias.registry import METHODS, NEEDS, Need, get_debias_method
@@ -109,24 +110,48 @@ def gate_errors(
 ) -> GateDecision:
     """Decide whether the errors of the model before may stand for the conflicting images.
 
-    Judged on the validation images, whose groups are known and which the model was not trained on;
-    the base rate is that of the training images.
+    The set that a method would use is the one that is judged: for ``jtt`` the errors among the
+    training images, for ``afr``, which refits on validation images, those among the validation
+    images, brought to the base rate of the training images.
 
     Args:
-        method: for the record.
+        method: which guesses groups.
         data: with groups where they are known.
-        table: of the validation images under the model before.
+        table: of the images :func:`errors_part` names, under the model before.
         given: the method's parameters; ``force=True`` opens the gate.
     """
     wrong = error_set(table.logits.argmax(dim=1).numpy(), table.labels.numpy())
+    force, aligned = bool(given.get("force", False)), data.alignment
+    if errors_part(method) == "train":
+        truth = None
+        if aligned is not None:
+            kind = aligned.kind[table.indices.numpy()]
+            truth = np.where(kind < 0, -1, kind == CONFLICTING).astype(np.int64)
+        return gate_error_set(wrong, truth, source="training groups", force=force)
     truth = rate = None
-    part, aligned = data.validation, data.alignment
+    part = data.validation
     if part.agreeing is not None and part.groups is not None and aligned is not None:
         truth = conflicting(data)[table.indices.numpy()]
         judged = aligned.kind >= 0
         rate = float(aligned.conflicting[judged].mean()) if judged.any() else None
     usable = rate if rate is not None and 0 < rate < 1 else None
-    return gate_error_set(wrong, truth, base_rate=usable, force=bool(given.get("force", False)))
+    return gate_error_set(wrong, truth, base_rate=usable, force=force)
+
+
+def errors_part(method: str) -> Literal["train", "validation"]:
+    """Return the part whose errors a method uses as its guess of the conflicting images."""
+    return "train" if method == "jtt" else "validation"
+
+
+def closed_gate(method: str, decision: GateDecision) -> Refused:
+    """Return the refusal of a method whose guess was judged too bad."""
+    return Refused(
+        name=method,
+        gate="guessed groups",
+        reason=decision.reason,
+        instead="dfr, projection or cue_augmentation, or --methods "
+        f"{method}:force=True to run it all the same",
+    )
 
 
 def conflicting(data: DebiasData) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -14,7 +14,14 @@ import pandas as pd
 from sundog.audit.debias_content import debias_content
 from sundog.audit.debias_cross_fit import cross_fitted
 from sundog.audit.debias_data import DebiasData, group_table
-from sundog.audit.debias_gates import NOTHING_KNOWN, choose_methods, gate_errors, head_refusal
+from sundog.audit.debias_gates import (
+    NOTHING_KNOWN,
+    choose_methods,
+    closed_gate,
+    errors_part,
+    gate_errors,
+    head_refusal,
+)
 from sundog.audit.debias_measure import Measured, group_names, measure
 from sundog.audit.debias_methods import (
     HELD_OUT_FITS,
@@ -299,17 +306,11 @@ class _Work:
         seed, model = next(iter(models.items()))
         bench = Workbench(self.data, model, seed, progress=self.progress)
         given = self.settings.parameters.get(method, {})
-        decision = gate_errors(method, self.data, bench.features("validation"), given)
+        decision = gate_errors(method, self.data, bench.features(errors_part(method)), given)
         if decision.allowed:
             self.notes.append(f"{method}: {decision.reason}.")
             return None
-        return Refused(
-            name=method,
-            gate="guessed groups",
-            reason=decision.reason,
-            instead="dfr, projection or cue_augmentation, or --methods "
-            f"{method}:force=True to run it all the same",
-        )
+        return closed_gate(method, decision)
 
     def _finish(
         self,
