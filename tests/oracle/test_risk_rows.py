@@ -270,3 +270,26 @@ def test_a_repair_of_a_classifier_with_other_columns_is_the_same(tmp_path):
     _, found = debias_scores(sets, tmp_path / "b", model=classifier(("c", "a", "b")))
     score = [t.drop(index="ece", level="score")["value"] for t in (found, wanted)]
     pd.testing.assert_series_equal(*score, atol=0.012)
+
+
+@pytest.mark.parametrize(
+    ("methods", "said"),
+    [
+        (["laplace", ("knn", {"k": 5}), "histogram"], "by knn, and"),
+        (["histogram", "msp"], "by no method, and"),
+    ],
+)
+def test_the_note_names_the_methods_that_leave_an_image_out(tmp_path, methods, said):
+    run = score_risks(
+        make_subject(image_set(), classifier(), size=SIDE), tmp_path / "r",
+        methods=[(m, {}) if isinstance(m, str) else m for m in methods], progress=False,
+    )  # fmt: skip
+    assert any(said in note for note in run.notes)
+
+
+def test_members_of_an_ensemble_leave_no_image_out_and_the_note_says_so(tmp_path):
+    run = score_risks(
+        make_subject(image_set(), classifier(), size=SIDE), tmp_path / "r",
+        members=[classifier(seed=1)], methods=["ensemble", ("knn", {"k": 5})], progress=False,
+    )  # fmt: skip
+    assert any("by no method" in note for note in run.notes)

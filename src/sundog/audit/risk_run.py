@@ -26,6 +26,7 @@ from sundog.report.page import Page, write_page
 from sundog.report.risk_page import risk_page
 from sundog.risk.accuracy_vs_risk import AccuracyVsRisk, accuracy_vs_risk
 from sundog.risk.ensemble import ENSEMBLE_FILE, EnsembleModel
+from sundog.risk.estimator import PostHoc
 from sundog.risk.fit import Train
 from sundog.risk.fit_options import FitOptions
 from sundog.risk.metrics_table import RiskMetrics, metrics_table
@@ -144,7 +145,7 @@ def score_risks(
         )
         images = aligned_set(subject)
         own = fit_on is None and isinstance(model, RiskModel)
-        notes += _overlap(subject, fit_on)
+        notes += _overlap(subject, fit_on, model)
         output = score_images(
             model,
             images,
@@ -288,12 +289,20 @@ def _rows(output: RiskOutput) -> np.ndarray[Any, np.dtype[np.int64]]:
     return output.indices.numpy()
 
 
-def _overlap(subject: Subject, fit_on: Subject | None) -> list[str]:
+def _overlap(
+    subject: Subject, fit_on: Subject | None, model: RiskModel | EnsembleModel
+) -> list[str]:
     if fit_on is None:
+        inner = model.estimators if isinstance(model, RiskModel) else ()
+        able = [
+            e.name
+            for e in inner
+            if isinstance(e, PostHoc) and type(e).score_own is not PostHoc.score_own
+        ]
+        left_out = f"an image is left out of its own estimate by {', '.join(able) or 'no method'}"
         return [
-            "The methods were fitted on the scored images themselves; neighbours and densities "
-            "leave an image out of its own estimate, the other methods do not, and the classifier "
-            "may have been trained on them: accuracy and risk can look too good."
+            f"The methods were fitted on the scored images themselves: {left_out}, and the "
+            "classifier may have been trained on them: accuracy and risk can look too good."
         ]
     both = set(subject.image_set.ids) & set(fit_on.image_set.ids)
     if not both:
