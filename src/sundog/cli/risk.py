@@ -159,7 +159,21 @@ def risk(
     say(f"Risks: {run.path / 'tables' / 'risks.parquet'}")
     say(f"Model: {run.path / 'model'}")
     say(f"Page: {run.page}")
-    say(f"Mend it: {next_command('debias', source, options={'--model': model})}")
+    seen = {
+        "--model": model,
+        "--checkpoint": checkpoint,
+        "--classes": None if classes == "auto" else classes,
+        "--class-names": class_names,
+        "--network-output": None if network_output == "logits" else network_output,
+        "--mean": mean,
+        "--std": std,
+        "--size": size,
+        "--resize": None if resize == "pad" else resize,
+        "--path-column": path_column,
+        "--label-column": label_column,
+        "--group-column": group_column,
+    }
+    say(f"Mend it: {next_command('debias', source, options=seen)}")
 
 
 def _share(found: Estimate) -> str:

@@ -140,7 +140,9 @@ def forward_features(
             f"Classifier {classifier.name!r}",
             expected="one with a feature layer",
             got="none (no linear layer was found)",
-            hint="Set feature_layer when it is made; files such as ONNX have no layers to hear.",
+            hint="Set feature_layer when it is made. A network in a file (ONNX, TorchScript) "
+            "has no layers to listen to: take methods that need its answers alone, such as msp "
+            "and entropy.",
         )
     with capture(classifier, name) as captured:
         logits = (network or classifier)(images)

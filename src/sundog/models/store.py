@@ -22,6 +22,10 @@ from sundog.models.sources.table import build_source
 
 CLASSIFIER_FILE = "classifier.json"
 FORMAT = 1
+_WRITTEN = (
+    *("sha256", "recipe", "name", "weights", "class_names", "class_indices", "mean", "std"),
+    *("input_size", "output", "channels", "feature_layer", "cam_layer", "differentiable"),
+)
 
 
 def save_classifier(classifier: Classifier, folder: str | os.PathLike[str]) -> Path:
@@ -152,6 +156,14 @@ def _read_description(folder: Path) -> dict[str, Any]:
             expected=f"of format {FORMAT}",
             got=str(about.get("format")) if isinstance(about, dict) else type(about).__name__,
             hint="It was written by another version of Sundog.",
+        )
+    missing = [name for name in _WRITTEN if name not in about]
+    if missing:
+        raise CheckpointError(
+            f"File {str(file)!r}",
+            expected="as save_classifier writes it",
+            got=f"without {', '.join(missing)}",
+            hint="Copy the folder again, or train again.",
         )
     return about
 

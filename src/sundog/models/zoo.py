@@ -155,7 +155,12 @@ def _finish(
     count = columns if kept is None else len(kept)
     if names is not None and len(names) != count:
         raise InputError(
-            "class_names", expected=f"one per class ({count})", got=f"{len(names)} names"
+            "class_names",
+            expected=f"one per class ({count})",
+            got=f"{len(names)} names",
+            hint="Is it the logit of the second class? Then --network-output binary_logit."
+            if (count, len(names)) == (1, 2)
+            else "",
         )
     for layer in (feature_layer, cam_layer):
         if layer is not None:

@@ -131,7 +131,9 @@ def _lead(content: DebiasPage) -> str:
         parts.append("no other cue was audited again")
     text = "; ".join(parts)
     if content.outcome == "improved" and content.reason:
-        text += f". {content.reason.rstrip('.')}" if text else content.reason.rstrip(".")
+        reason = content.reason.rstrip(".")
+        reason = f"{reason[:1].upper()}{reason[1:]}"
+        text += f". {reason}" if text else reason
     return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 

@@ -27,6 +27,7 @@ RISK_FILE = "risk.json"
 TENSORS_FILE = "risk.safetensors"
 CLASSIFIER_FOLDER = "classifier"
 FORMAT = 1
+_WRITTEN = ("sha256", "methods", "image_size", "classifier")
 
 
 def save_risk_model(
@@ -162,5 +163,13 @@ def _read(folder: Path) -> dict[str, Any]:
             expected=f"of format {FORMAT}",
             got=str(about.get("format")) if isinstance(about, dict) else type(about).__name__,
             hint="It was written by another version of Sundog.",
+        )
+    missing = [name for name in _WRITTEN if name not in about]
+    if missing:
+        raise CheckpointError(
+            f"File {str(folder / RISK_FILE)!r}",
+            expected=f"with {', '.join(_WRITTEN)}",
+            got=f"without {', '.join(missing)}",
+            hint="Copy the folder again, or fit again.",
         )
     return about
