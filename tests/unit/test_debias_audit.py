@@ -10,6 +10,7 @@ import torch
 from sundog.audit.debias_data import make_debias_data
 from sundog.audit.debias_gates import choose_methods, conflicting, known_needs
 from sundog.audit.debias_measure import Measured, changes_of, scores_of
+from sundog.audit.debias_methods import _filled
 from sundog.audit.debias_reliance import relies_on_cue
 from sundog.audit.debias_sources import Sources, open_sources
 from sundog.audit.debias_summary import Answers, choose, join_seeds
@@ -253,3 +254,9 @@ def test_prepared_parts_have_the_size_asked_for():
     data = _data()
     assert isinstance(data.train.images, PreparedImages)
     assert data.train.images.image_size == (20, 20)
+
+
+def test_groups_without_validation_images_are_left_out_of_the_balance():
+    ids, names = _filled(np.array([3, 0, -1, 3]), ("a", "b", "c", "d"))
+    assert names == ["a", "d"]
+    assert ids.tolist() == [1, 0, -1, 1]

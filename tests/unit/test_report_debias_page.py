@@ -186,7 +186,9 @@ def test_nothing_changed_and_nothing_helped():
     assert (made.tone, made.word) == ("plain", "Unchanged")
     assert render(made)
     made = debias_page(page("no method helped", [method("jtt", 0.26), method("afr", 0.5)]))
-    assert made.headline.startswith("No method helped; afr left the worst group at 50\u00a0%")
+    assert made.headline.startswith(
+        "No method is kept; on the test images afr left the worst group at 50\u00a0%"
+    )
     assert made.tone == "alarm"
     made = debias_page(page("no method helped", [], reason="no masks", refused=[
         Refused("lisa", "needs", "no groups")]))  # fmt: skip

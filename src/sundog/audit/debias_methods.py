@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Int64
 from jaxtyping import Bool
 
 from sundog.audit.debias_data import DebiasData, Part
@@ -189,15 +190,35 @@ def _adaptive_resampling(bench: Workbench) -> TrainingRecipe:
 
 def _dfr(bench: Workbench) -> HeadFit:
     table, groups = bench.features("validation"), bench.groups("validation")
-    return dfr(
+    ids, names = _filled(groups.ids[table.indices.numpy()], groups.names)
+    fit = dfr(
         table,
-        groups.ids[table.indices.numpy()],
-        group_names=groups.names,
+        ids,
+        group_names=names,
         train=bench.features("train"),
         seed=bench.seed,
         progress=bench.progress,
         **bench.given("dfr"),
     )
+    empty = [name for name in groups.names if name not in names]
+    if not empty:
+        return fit
+    said = f"{len(empty)} groups have no validation images and are not balanced: {_few(empty)}."
+    return replace(fit, warnings=(*fit.warnings, said))
+
+
+def _few(names: Sequence[str], most: int = 5) -> str:
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
+def _filled(
+    ids: Int64[np.ndarray, "images"], names: Sequence[str]
+) -> tuple[Int64[np.ndarray, "images"], list[str]]:
+    """Leave out groups without images: the others are balanced, and the page lists the empty."""
+    present = np.unique(ids[ids >= 0])
+    place = np.full(len(names) + 1, -1, dtype=np.int64)
+    place[present] = np.arange(len(present))
+    return place[ids], [names[i] for i in present.tolist()]
 
 
 def _afr(bench: Workbench) -> HeadFit:

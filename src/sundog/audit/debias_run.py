@@ -191,7 +191,7 @@ class _Work:
             try:
                 made = {s: self._after(folder, method, s, m) for s, m in before_models.items()}
             except InputError as error:
-                if method == "erm" or settings.parameters.get(method):
+                if method == "erm":
                     raise
                 refused.append(Refused(name=method, gate="needs", reason=error.message))
                 continue

@@ -96,7 +96,10 @@ def debias(
     class_names: options.ClassNames = None,
     size: options.Size = None,
     resize: options.ResizeOption = "pad",
-    limit: options.Limit = None,
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", min=1, help="Train on this many images, drawn with --seed."),
+    ] = None,
     path_column: options.PathColumn = None,
     label_column: options.LabelColumn = None,
     device: options.Device = "cpu",

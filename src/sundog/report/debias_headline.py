@@ -101,7 +101,7 @@ def _none_helped(content: DebiasPage) -> str:
     repairs = [m for m in known if m.name != "erm"]  # plain training is beside them, no repair
     if repairs:
         best = max(repairs, key=_worst)
-        text += f"; {gain(content.baseline, best)} at best"
+        text = f"No method is kept; on the test images {gain(content.baseline, best)}, at best"
     return _because(text, content.reason)
 
 

@@ -86,7 +86,9 @@ def fit_methods(
     classifier.require_eval()
     if isinstance(data, ImageSet):
         goal = size or classifier.input_size
-        data = PreparedImages(data, size=goal, resize=resize, cache_bytes=cache_bytes)
+        many = any(isinstance(estimator, Trained) for estimator in estimators)
+        kept = cache_bytes if many else 0  # one pass needs no cache
+        data = PreparedImages(data, size=goal, resize=resize, cache_bytes=kept, workers=2)
     trained = [estimator for estimator in estimators if isinstance(estimator, Trained)]
     needs_features = any(estimator.needs_features for estimator in estimators)
     folder = Path(out_dir) if out_dir is not None else None
