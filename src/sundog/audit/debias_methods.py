@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int64
-from jaxtyping import Bool
+from jaxtyping import Bool, Int64
 
 from sundog.audit.debias_data import DebiasData, Part
 from sundog.core.errors import InputError
