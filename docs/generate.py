@@ -12,6 +12,7 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -24,12 +25,15 @@ from sundog.core.inspection.feedback import Feedback
 from sundog.core.inspection.query import Query
 from sundog.core.inspection.results import Results
 from sundog.explain.registry import METHODS
+from sundog.models.store import save_classifier
 from sundog.report.figures import figure_bytes
+from sundog.risk.fit_options import FitOptions
+from sundog.risk.registry import METHODS as RISKS
 
 DOCS = Path(__file__).parent
 COMMANDS = (
     *("explain", "faithfulness", "plant", "train", "compare"),
-    *("tags", "inspect", "review", "feedback", "results", "demo", "list"),
+    *("tags", "inspect", "review", "feedback", "results", "risk", "debias", "demo", "list"),
 )
 RECORDS = {
     "query": (Query, "what was found and is put before a person: `query.json`"),
@@ -37,6 +41,34 @@ RECORDS = {
     "feedback": (Feedback, "what each reviewer says now: `feedback.json`, which may be edited"),
     "results": (Results, "findings joined with verdicts: `results.json`"),
 }
+
+
+DEBIASING = (
+    "sundog.debias.adaptive_resampling.AdaptiveResampling",
+    "sundog.debias.group_sampling.GroupReweighting",
+    "sundog.debias.group_sampling.GroupSubsampling",
+    "sundog.debias.group_dro.GroupDRO",
+    "sundog.debias.lisa.Lisa",
+    "sundog.debias.just_train_twice.Upweighting",
+    "sundog.debias.noisy_labels.NoisyRemoval",
+    "sundog.debias.cue_augmentation.CueAugmentation",
+    "sundog.debias.right_reasons.RightReasons",
+    "sundog.debias.dfr.dfr",
+    "sundog.debias.afr.afr",
+    "sundog.debias.projection.projection",
+    "sundog.debias.low_spuriosity.low_spuriosity",
+    "sundog.debias.masked_pairs.masked_pairs",
+    "sundog.debias.head_fit.HeadFit",
+    "sundog.debias.mask_editor.MaskEditor",
+    "sundog.debias.planted_editor.PlantedEditor",
+    "sundog.debias.alignment.measure_alignment",
+    "sundog.debias.error_sets.gate_error_set",
+    "sundog.debias.selection.select_model",
+    "sundog.debias.mixing.mix_weights",
+    "sundog.models.feature_table.collect_features",
+    "sundog.models.feature_table.table_from_arrays",
+)
+"""Public names of debiasing, and of what its methods work on."""
 
 
 def methods_page() -> str:
@@ -149,11 +181,45 @@ def cli_page() -> str:
 
 
 def api_page() -> str:
-    """Return the page of the public names."""
-    lines = ["# Python", "", "Everything here is imported from `sundog`.", ""]
-    for name in sundog.__all__:
-        value = getattr(sundog, name)
-        lines += [f"::: {value.__module__}.{value.__qualname__}", ""]
+    """Return the page of the public names: the package's, then those of the rooms."""
+    lines = ["# Python", "", "Everything in this section is imported from `sundog`.", ""]
+    shown = [_path(getattr(sundog, name)) for name in sundog.__all__]
+    lines += [line for path in shown for line in (f"::: {path}", "")]
+    for title, text, paths in (
+        ("Risk", "Names of `sundog.risk`.", _risk_paths()),
+        ("Debiasing", "Each is imported from the file that it is named with.", DEBIASING),
+    ):
+        lines += [f"## {title}", "", text, ""]
+        lines += [line for path in paths if path not in shown for line in (f"::: {path}", "")]
+    return "\n".join(lines)
+
+
+def _path(value: Any) -> str:
+    return f"{value.__module__}.{value.__qualname__}"
+
+
+def _risk_paths() -> list[str]:
+    values = [getattr(sundog.risk, name) for name in sundog.risk.__all__]
+    return [_path(value) for value in values if hasattr(value, "__qualname__")]
+
+
+def repairs_page() -> str:
+    """Return the page of risk and debiasing methods: two tables, then a section per risk method."""
+    lines = [
+        "# Risk and debiasing methods",
+        "",
+        "`sundog list risks`, `sundog list debiasers`.",
+        "",
+    ]
+    for title, kind in (("Risk methods", "risks"), ("Debiasing methods", "debiasers")):
+        columns, rows = catalog(kind)
+        lines += [f"## {title}", "", "| " + " | ".join(columns) + " |"]
+        lines += ["|" + "---|" * len(columns)]
+        lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in r) + " |" for r in rows]
+        lines += [""]
+    lines += ["## Parameters of the risk methods", ""]
+    for row in RISKS.values():
+        lines += [f"### {row.name}", "", f"::: {row.home.replace(':', '.')}", ""]
     return "\n".join(lines)
 
 
@@ -163,6 +229,7 @@ PAGES = {
     "reference/api.md": api_page,
     "reference/concepts.md": concepts_page,
     "reference/files.md": files_page,
+    "reference/repairs.md": repairs_page,
     **{f"reference/{name}.schema.json": partial(schema, name) for name in RECORDS},
 }
 
@@ -174,6 +241,12 @@ PICTURES = {
     "A real classifier: efficientnet-lite0 on photographs": "photographs.png",
 }
 """Section of the demo's page -> the file that holds its last figure."""
+STUDIES = {
+    "risk-digits.png": "Accuracy against representation",
+    "faces-latents.png": "What the latent space holds",
+    "debias-digits.png": "Before and after",
+}
+"""File -> section of a study's page whose first figure it holds."""
 WIDTH = 1500
 
 
@@ -182,16 +255,57 @@ def pictures(folder: Path) -> None:
     from sundog.audit.practical import run_practical
 
     run = run_practical(folder, say=print)
-    (DOCS / "images").mkdir(exist_ok=True)
     for section in run.content.sections:
         if section.title in PICTURES:
-            drawn = io.BytesIO(figure_bytes(section.pictures[-1].source))
-            picture = Image.open(drawn).convert("RGB")
-            if picture.width > WIDTH:
-                height = round(picture.height * WIDTH / picture.width)
-                picture = picture.resize((WIDTH, height), Image.Resampling.LANCZOS)
-            small = picture.quantize(192, dither=Image.Dither.NONE)
-            small.save(DOCS / "images" / PICTURES[section.title], optimize=True)
+            _keep(section.pictures[-1].source, PICTURES[section.title])
+    study_pictures(folder)
+
+
+def study_pictures(folder: Path) -> None:
+    """Run the studies of the how-to pages of risk and debiasing, and keep one figure of each."""
+    from sundog.data.load import load_image_set
+    from sundog.models.train import train_classifier
+
+    digits, digits_held = (load_image_set("digits", split=s) for s in ("train", "validation"))
+    faces, faces_held = (load_image_set("faces", split=s) for s in ("train", "validation"))
+    cue = sundog.make_cue("patch", class_count=10, strength=0.95)
+    sound = train_classifier("small-cnn", digits, epochs=4, size=28, device="cpu").classifier
+    cheat = train_classifier("small-cnn", digits, train_cue=cue, epochs=3, size=28, device="cpu")
+    lab = train_classifier("lab-cnn", faces, epochs=10, device="cpu").classifier
+
+    def fitted(images: Any, held: Any, classifier: Any, name: str, **given: Any) -> Any:
+        side = classifier.input_size[0]
+        seen = sundog.make_subject(held, classifier, size=side)
+        fit_on = sundog.make_subject(images, classifier, size=side)
+        return sundog.score_risks(seen, folder / name, fit_on=fit_on, **given).content
+
+    vae = ("histogram_vae", {"target_class": 1, "latent_dim": 16})
+    long = FitOptions(epochs=150, batch_size=16)
+    save_classifier(cheat.classifier, folder / "cheat")
+    opened = sundog.open_debias("digits", model=str(folder / "cheat"), cue="patch", strength=0.95)
+    contents = {
+        "risk-digits.png": fitted(digits, digits_held, sound, "risk-digits", methods=["knn"]),
+        "faces-latents.png": fitted(
+            faces, faces_held, lab, "faces", methods=[vae], train="all", options=long, windows=4
+        ),
+        "debias-digits.png": sundog.debias_classifier(
+            opened.model, opened.data, folder / "debias", settings=sundog.DebiasSettings(epochs=2)
+        ).content,
+    }
+    for name, content in contents.items():
+        section = next(s for s in content.sections if s.title.startswith(STUDIES[name]))
+        soft = name == "faces-latents.png"  # photographs compress badly
+        _keep(section.pictures[0].source, name, **({"width": 640, "colours": 48} if soft else {}))
+
+
+def _keep(figure: Any, name: str, *, width: int = WIDTH, colours: int = 192) -> None:
+    picture = Image.open(io.BytesIO(figure_bytes(figure))).convert("RGB")
+    if picture.width > width:
+        height = round(picture.height * width / picture.width)
+        picture = picture.resize((width, height), Image.Resampling.LANCZOS)
+    (DOCS / "images").mkdir(exist_ok=True)
+    small = picture.quantize(colours, dither=Image.Dither.NONE)
+    small.save(DOCS / "images" / name, optimize=True)
 
 
 def main() -> None:

@@ -18,7 +18,9 @@ def generator():
     return module
 
 
-@pytest.mark.parametrize("page", ["reference/methods.md", "reference/cli.md", "reference/api.md"])
+@pytest.mark.parametrize(
+    "page", ["reference/methods.md", "reference/cli.md", "reference/api.md", "reference/repairs.md"]
+)
 def test_reference_page_is_up_to_date(page):
     built = generator().PAGES[page]()
     assert (DOCS / page).read_text(encoding="utf-8") == built, "run: make docs"
