@@ -295,7 +295,7 @@ def study_pictures(folder: Path) -> None:
     for name, content in contents.items():
         section = next(s for s in content.sections if s.title.startswith(STUDIES[name]))
         soft = name == "faces-latents.png"  # photographs compress badly
-        _keep(section.pictures[0].source, name, **({"width": 640, "colours": 48} if soft else {}))
+        _keep(section.pictures[0].source, name, **({"width": 640, "colours": 80} if soft else {}))
 
 
 def _keep(figure: Any, name: str, *, width: int = WIDTH, colours: int = 192) -> None:
