@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from sundog.audit.debias_data import make_debias_data
+from sundog.audit.debias_decide import _by_attribute, decide
 from sundog.audit.debias_gates import choose_methods, conflicting, known_needs
 from sundog.audit.debias_measure import Measured, changes_of, scores_of
 from sundog.audit.debias_methods import _filled
@@ -260,3 +261,20 @@ def test_groups_without_validation_images_are_left_out_of_the_balance():
     ids, names = _filled(np.array([3, 0, -1, 3]), ("a", "b", "c", "d"))
     assert names == ["a", "d"]
     assert ids.tolist() == [1, 0, -1, 1]
+
+
+def test_small_groups_are_pooled_over_the_classes_for_the_choice():
+    data = _data()
+    base = np.random.default_rng(5).random(80)
+    before = _answers([0.95, 0.4, 0.95, 0.4], n=80, shared=base)
+    good = _answers([0.9, 0.9, 0.9, 0.9], n=80, seed=1, shared=base)
+    found = decide(data, before, {"dfr": good})
+    assert found.name == "dfr"
+    assert "smallest group has 20 validation images" in found.statement
+    right = before.validation[0].probabilities.argmax(axis=1) == before.validation[0].labels
+    by_hand = min(right[before.validation[0].groups % 2 == k].mean() for k in (0, 1))
+    pooled = _by_attribute(before.validation[0], 2)
+    assert scores_of(pooled, ("0", "1"), CLASSES)[0]["worst_group"].value == by_hand
+    large = _answers([0.95, 0.4, 0.95, 0.4], n=200)
+    assert "pooled" not in decide(data, large, {"dfr": large}).statement
+    assert decide(data, before, {"erm": good}) is None

@@ -31,7 +31,12 @@ from sundog.risk.store import load_risk_model, save_risk_model
 from sundog.risk.wrapping import wrap
 
 SHORT = FitOptions(epochs=2, batch_size=8)
-SMALL = {"knn": {"k": 5}, "mc_dropout": {"rate": 0.2}, "vim": {"directions": 10}}
+SMALL = {
+    "knn": {"k": 5},
+    "reverse_knn": {"k": 5, "m": 3},
+    "mc_dropout": {"rate": 0.2},
+    "vim": {"directions": 10},
+}
 """Parameters for 40 images."""
 SINGLE = [name for name in METHODS if name != "ensemble"]
 

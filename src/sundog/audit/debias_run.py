@@ -14,6 +14,7 @@ import pandas as pd
 from sundog.audit.debias_content import debias_content
 from sundog.audit.debias_cross_fit import cross_fitted
 from sundog.audit.debias_data import DebiasData, group_table
+from sundog.audit.debias_decide import decide
 from sundog.audit.debias_gates import (
     NOTHING_KNOWN,
     choose_methods,
@@ -32,7 +33,7 @@ from sundog.audit.debias_methods import (
 from sundog.audit.debias_probes import Probe, make_probes, probe_checks
 from sundog.audit.debias_reliance import relies_on_cue
 from sundog.audit.debias_settings import DebiasSettings
-from sundog.audit.debias_summary import Answers, Choice, choose, method_result
+from sundog.audit.debias_summary import Answers, Choice, method_result
 from sundog.audit.debias_table import identity_of, score_table
 from sundog.audit.debias_windows import frozen_windows
 from sundog.core.errors import InputError
@@ -202,11 +203,7 @@ class _Work:
             return self._finish(
                 folder, before, {}, before_models, {}, refused, None, "cannot tell", reason, command
             )
-        tried = {name: found for name, found in after.items() if name != "erm"}
-        choice = choose(
-            before, tried, self.names, data.class_names, grouped=self.grouped,
-            plain=after.get("erm"), trained=[m for m in tried if METHODS[m].kind != "head"],
-        ) if tried else None  # fmt: skip
+        choice = decide(data, before, after)
         kept = choice.name if choice is not None else ""
         outcome: Outcome = "improved" if kept else "no method helped"
         if not kept and biased is None:

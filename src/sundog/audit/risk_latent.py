@@ -31,10 +31,15 @@ def latent_content(
     if isinstance(model, EnsembleModel):
         return None
     found = [e for e in model.estimators if isinstance(e, VAE)]
-    chosen = rows[spread(len(rows), MOST_IMAGES)]
-    if not found or len(chosen) < 2:
+    if not found:
         return None
     vae = found[0]
+    target = getattr(vae, "target_class", None)
+    if target is not None:  # the VAE knows the images of this class alone
+        rows = rows[subject.labels[rows] == target]
+    chosen = rows[spread(len(rows), MOST_IMAGES)]
+    if len(chosen) < 2:
+        return None
     table = collect_features(
         model.classifier,
         subject.image_set.subset(chosen),

@@ -35,6 +35,8 @@ from sundog.risk.output import RiskOutput
 from sundog.risk.store import RISK_FILE, load_risk_model, save_risk_model
 from sundog.risk.wrapping import DEFAULT_METHODS, wrap
 
+LEAST_IMAGES = 10
+"""Images per window of accuracy against risk: fewer windows where there are fewer images."""
 Methods = Sequence[tuple[str, dict[str, Any]]]
 
 
@@ -373,7 +375,7 @@ def _measure(
             labels[known],
             arrays["prediction"],
             class_names=names,
-            windows=windows,
+            windows=max(1, min(windows, len(ids) // LEAST_IMAGES)),
             classes=classes,
             ids=ids,
         )

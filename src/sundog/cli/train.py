@@ -15,7 +15,9 @@ def train(
     out: options.Out,
     network: Annotated[
         str,
-        typer.Option("--network", help="small-cnn, cnn5, resnet18, timm:NAME or torchvision:NAME."),
+        typer.Option(
+            "--network", help="small-cnn, cnn5, lab-cnn, resnet18, timm:NAME or torchvision:NAME."
+        ),
     ] = "small-cnn",
     validation: Annotated[
         str | None,

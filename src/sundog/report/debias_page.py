@@ -160,7 +160,7 @@ def _scores(
 
 def _title(row: MethodResult, baseline: MethodResult, chosen: str) -> str:
     if row is baseline:
-        return f"{row.name} (before)"
+        return row.name if row.name == "before" else f"{row.name} (before)"
     return f"★ {row.name} (kept)" if row.name == chosen else row.name
 
 

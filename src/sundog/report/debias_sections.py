@@ -200,7 +200,7 @@ def frozen_section(frozen: FrozenWindows, baseline: str) -> Section:
                     high_words=frozen.high_words,
                     field=frozen.title,
                     measure=measure,
-                    before_name=f"{baseline} (before)",
+                    before_name=baseline if baseline == "before" else f"{baseline} (before)",
                 ),
                 "Left to right: from the lowest to the highest values of the model before.",
                 f"Line chart of {measure} in {counted(len(frozen.before.n), 'window')}; the "

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from sundog.risk.output import concat_outputs as concat_outputs
     from sundog.risk.registry import METHODS as METHODS
     from sundog.risk.relative_mahalanobis import RelativeMahalanobis as RelativeMahalanobis
+    from sundog.risk.reverse_neighbours import ReverseNeighbours as ReverseNeighbours
     from sundog.risk.selective import selective_scores as selective_scores
     from sundog.risk.store import load_risk_model as load_risk_model
     from sundog.risk.store import save_risk_model as save_risk_model
@@ -63,6 +64,7 @@ _HOMES = {
     "MaximumProbability": "logit_scores",
     "NearestNeighbours": "nearest_neighbours",
     "RelativeMahalanobis": "relative_mahalanobis",
+    "ReverseNeighbours": "reverse_neighbours",
     "RiskModel": "model",
     "RiskOutput": "output",
     "VAE": "vae",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
+import torch
 from torch import Tensor
 
 from sundog.core.errors import InputError
@@ -21,6 +22,7 @@ from sundog.risk.feature_neighbours import (
 )
 from sundog.risk.output import Field, Score
 
+MOST = 50
 LEAST_DISTANCE = 1e-7
 """Distances below this are taken for it; in units of the features' root mean square length."""
 
@@ -39,7 +41,8 @@ class NearestNeighbours(PostHoc):
     more common than groups of the same size that vary much: ``reverse_knn`` does not mind.
 
     Args:
-        k: which neighbour, >= 1.
+        k: which neighbour, >= 1. None: 50, or fewer where a class is smaller: one less than its
+            training images (:attr:`k` says which after the fit).
         normalise: divide features by their L2 norm.
         index: ``exact``, ``approximate`` (faiss), or ``auto``: exact up to 1,000,000 vectors.
         small_classes: ``refuse`` a labelled class with fewer than k + 1 training images (k beside
@@ -55,15 +58,15 @@ class NearestNeighbours(PostHoc):
     def __init__(
         self,
         *,
-        k: int = 50,
+        k: int | None = None,
         normalise: bool = True,
         index: Index = "auto",
         small_classes: SmallClasses = "refuse",
     ) -> None:
-        if k < 1:
+        if k is not None and k < 1:
             raise InputError("k", expected=">= 1", got=str(k))
         check_small_classes(small_classes)
-        self.k, self.small_classes = k, small_classes
+        self._asked, self.k, self.small_classes = k, k or MOST, small_classes
         self.neighbours = FeatureNeighbours(normalise=normalise, index=index)
 
     @property
@@ -88,6 +91,8 @@ class NearestNeighbours(PostHoc):
             MissingExtraError: an approximate index without faiss.
         """
         features = check_training_rows(table, method=self.name)
+        if self._asked is None:
+            self.k = _fitting_k(table)
         check_k(table.labels, k=self.k, small_classes=self.small_classes)
         self.neighbours.fit(features, seed=seed)
         return self
@@ -132,3 +137,10 @@ class NearestNeighbours(PostHoc):
             "representation": same_device(density, passed),
             "epistemic": same_device(radius, passed),
         }
+
+
+def _fitting_k(table: FeatureTable) -> int:
+    """Return 50, or one less than the images of the smallest class (of all, without labels)."""
+    labels = table.labels[table.labels >= 0]
+    counts = torch.bincount(labels) if len(labels) else torch.tensor([len(table)])
+    return max(1, min(MOST, int(counts[counts > 0].min()) - 1, len(table) - 1))

@@ -72,6 +72,15 @@ _ROWS = (
         home="sundog.risk.nearest_neighbours:NearestNeighbours",
     ),
     Method(
+        name="reverse_knn",
+        summary="how many training images count its neighbours among their own: rare groups",
+        gives=("representation",),
+        kind="post-hoc",
+        passes="1",
+        source="Radovanovic, Nanopoulos & Ivanovic, 2015, IEEE TKDE 27",
+        home="sundog.risk.reverse_neighbours:ReverseNeighbours",
+    ),
+    Method(
         name="gmm",
         summary="log-density of a Gaussian mixture of the training features",
         gives=("representation", "epistemic"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from sundog.core.files import write_bytes, write_json
 from sundog.models.classifier import Classifier
 from sundog.models.fingerprint import model_fingerprint
 from sundog.models.store import load_classifier, save_classifier
-from sundog.risk.estimator import Trained
+from sundog.risk.estimator import Estimator, Trained
 from sundog.risk.joint_training import build_parts
 from sundog.risk.model import RiskModel
 from sundog.risk.registry import make_estimator
@@ -77,6 +78,7 @@ def load_risk_model(
     *,
     classifier: Classifier | None = None,
     network: nn.Module | None = None,
+    estimators: Sequence[Estimator] = (),
     device: str | torch.device = "cpu",
 ) -> RiskModel:
     """Return the risk model that :func:`save_risk_model` wrote.
@@ -85,6 +87,8 @@ def load_risk_model(
         folder: holds ``risk.json``, ``risk.safetensors`` and ``classifier/``.
         classifier: the classifier it was fitted on, if that is at hand; the stored one if None.
         network: needed for a stored network of your own; gets the weights.
+        estimators: unfitted methods that cannot be rebuilt from their settings (a VAE with a
+            decoder of your own); they get the stored tensors.
         device: where the classifier goes.
 
     Raises:
@@ -113,9 +117,12 @@ def load_risk_model(
         )
     try:
         tensors = load(data)
-        model = RiskModel(
-            classifier, [make_estimator(m["name"], **m["settings"]) for m in about["methods"]]
-        )
+        given = {estimator.name: estimator for estimator in estimators}
+        made = [
+            given[m["name"]] if m["name"] in given else make_estimator(m["name"], **m["settings"])
+            for m in about["methods"]
+        ]
+        model = RiskModel(classifier, made)
         size = about["image_size"]
         for estimator in model.estimators:
             if isinstance(estimator, Trained):
