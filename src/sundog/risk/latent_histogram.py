@@ -41,7 +41,8 @@ class LatentHistogram:
 
         ``log((count + a) / (rows + a (bins + 2)))`` with ``a`` the smoothing. Beyond the lowest
         and the highest row (and a 10,000th of their span) lie two open bins without a row. Higher =
-        more common. A dimension that is not active gives 0 for every value; a value that is NaN gives NaN.
+        more common. A dimension that is not active gives 0 for every value; a value that is NaN
+        gives NaN.
 
         Args:
             values: one column per dimension.
