@@ -191,8 +191,8 @@ def test_a_group_of_one_image_cannot_be_refitted_and_judged():
         halves(part)
 
 
-def test_a_method_that_cannot_run_here_is_refused_and_the_others_run(tmp_path):
-    """No validation image of one group: DFR has nothing to balance."""
+def test_a_group_without_validation_images_is_named_and_the_others_are_balanced(tmp_path):
+    """No validation image of one group: DFR balances the three that are there."""
     train, test = noise_set(80, seed=1), noise_set(80, seed=2)
     whole = noise_set(80, seed=3)
     kept = np.flatnonzero(~((whole.labels == 1) & (whole.metadata["place"] == "out").to_numpy()))
@@ -203,9 +203,10 @@ def test_a_method_that_cannot_run_here_is_refused_and_the_others_run(tmp_path):
             methods=("dfr", "group_reweighting"), seeds=(0,), epochs=1, force=True
         ),
     )  # fmt: skip
-    assert {r.name: r.gate for r in run.refused} == {"dfr": "needs"}
-    assert "b x out" in run.refused[0].reason
-    assert {r.name for r in run.results} == {"erm", "group_reweighting"}
+    assert run.refused == ()
+    assert {r.name for r in run.results} == {"erm", "dfr", "group_reweighting"}
+    note = next(r.note for r in run.results if r.name == "dfr")
+    assert "Not balanced, for want of validation images: b x out." in note
 
 
 # --- more training is no repair -------------------------------------------------------------------

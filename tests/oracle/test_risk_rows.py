@@ -23,7 +23,12 @@ from sundog.risk.wrapping import wrap
 
 SIDE = 8
 CLASSES = ("a", "b", "c")
-SMALL = {"knn": {"k": 5}, "mc_dropout": {"rate": 0.2}, "vim": {"directions": 10}}
+SMALL = {
+    "reverse_knn": {"k": 5, "m": 3},
+    "knn": {"k": 5},
+    "mc_dropout": {"rate": 0.2},
+    "vim": {"directions": 10},
+}
 SINGLE = [name for name in METHODS if name != "ensemble"]
 
 

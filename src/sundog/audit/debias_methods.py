@@ -202,7 +202,7 @@ def _dfr(bench: Workbench) -> HeadFit:
     empty = [name for name in groups.names if name not in names]
     if not empty:
         return fit
-    said = f"{len(empty)} groups have no validation images and are not balanced: {_few(empty)}."
+    said = f"Not balanced, for want of validation images: {_few(empty)}."
     return replace(fit, warnings=(*fit.warnings, said))
 
 
