@@ -11,7 +11,8 @@ from sundog.audit.debias_data import make_debias_data
 from sundog.audit.debias_decide import _by_attribute, decide
 from sundog.audit.debias_gates import choose_methods, conflicting, known_needs
 from sundog.audit.debias_measure import Measured, changes_of, scores_of
-from sundog.audit.debias_methods import _filled
+from sundog.audit.debias_methods import Workbench, _filled, training_recipe
+from sundog.audit.debias_parameters import check_method_parameters
 from sundog.audit.debias_reliance import relies_on_cue
 from sundog.audit.debias_sources import Sources, open_sources
 from sundog.audit.debias_summary import Answers, choose, join_seeds
@@ -22,6 +23,7 @@ from sundog.core.statistics import Estimate
 from sundog.data.arrays import from_arrays
 from sundog.data.planting import make_cue
 from sundog.models.prepared import PreparedImages
+from sundog.models.zoo import get_model
 from sundog.risk.output import join_scores
 
 CLASSES = ("a", "b")
@@ -278,3 +280,34 @@ def test_small_groups_are_pooled_over_the_classes_for_the_choice():
     large = _answers([0.95, 0.4, 0.95, 0.4], n=200)
     assert "pooled" not in decide(data, large, {"dfr": large}).statement
     assert decide(data, before, {"erm": good}) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "swap", "place", "modes"),
+    [
+        ({}, "paste", "same", ["swap"]),
+        ({"swap": "recolour"}, "recolour", "same", ["swap"]),
+        ({"place": "random"}, "paste", "random", ["swap"]),
+        ({"mode": "remove"}, "paste", "same", ["remove"]),
+    ],
+)
+def test_a_cue_can_be_pasted_recoloured_or_painted_over_by_name(given, swap, place, modes):
+    data = _data()
+    before = get_model("small-cnn", classes=2, input_size=20)
+    check_method_parameters({"cue_augmentation": given})
+    bench = Workbench(data, before, 0, {"cue_augmentation": given})
+    about = training_recipe("cue_augmentation", bench).describe()
+    editor = about["editor"]
+    assert (editor["swap"], editor["place"], about["modes"]) == (swap, place, modes)
+    assert editor["donors_by"] == data.train.editor.describe()["donors_by"]
+
+
+def test_an_unknown_way_to_edit_a_cue_is_refused():
+    bench = Workbench(
+        _data(),
+        get_model("small-cnn", classes=2, input_size=20),
+        0,
+        {"cue_augmentation": {"swap": "blur"}},
+    )
+    with pytest.raises(InputError, match="paste"):
+        training_recipe("cue_augmentation", bench)

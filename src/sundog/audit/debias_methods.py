@@ -24,6 +24,7 @@ from sundog.debias.head_fit import HeadFit
 from sundog.debias.just_train_twice import Upweighting, error_set
 from sundog.debias.lisa import Lisa
 from sundog.debias.low_spuriosity import low_spuriosity
+from sundog.debias.mask_editor import MaskEditor
 from sundog.debias.masked_pairs import masked_pairs
 from sundog.debias.noisy_labels import NoisyRemoval, find_noisy_labels
 from sundog.debias.projection import projection
@@ -166,10 +167,17 @@ def _noisy_removal(bench: Workbench) -> TrainingRecipe:
 
 
 def _cue_augmentation(bench: Workbench) -> TrainingRecipe:
-    editor = bench.data.train.editor
-    if editor is None:
+    """Paste (``swap=paste``), recolour (``swap=recolour``) or paint over (``mode=remove``)."""
+    part, given = bench.data.train, bench.given("cue_augmentation")
+    if part.editor is None or part.masks is None:
         raise _without("masks")
-    return CueAugmentation(editor, **bench.given("cue_augmentation"))
+    editor = part.editor
+    edits = {name: given.pop(name) for name in ("swap", "place") if name in given}
+    if edits:
+        editor = MaskEditor(part.images, part.masks, values=part.raw, **edits)
+    if "mode" in given:
+        given["modes"] = (given.pop("mode"),)
+    return CueAugmentation(editor, **given)
 
 
 def _right_reasons(bench: Workbench) -> TrainingRecipe:

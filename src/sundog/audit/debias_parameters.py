@@ -38,7 +38,7 @@ _TAKES: dict[str, tuple[Callable[..., Any], tuple[str, ...], tuple[str, ...]]] =
     "lisa": (Lisa, ("attribute", "attribute_names"), ()),
     "jtt": (Upweighting, ("images", "name"), ("force",)),
     "noisy_removal": (find_noisy_labels, ("scores", "labels"), ()),
-    "cue_augmentation": (CueAugmentation, ("editor",), ()),
+    "cue_augmentation": (CueAugmentation, ("editor",), ("swap", "place", "mode")),
     "right_reasons": (RightReasons, ("masks",), ()),
     "dfr": (dfr, ("table", *_GROUPS, "train", "seed", "progress"), ()),
     "afr": (afr, _REFIT, ("force",)),
