@@ -1,0 +1,113 @@
+"""What the search for unknown cues returns: claimed cues with their evidence, and every test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, UInt8
+
+from sundog.core.statistics import Estimate
+
+
+@dataclass(frozen=True, eq=False)
+class CueDose:
+    """Flip rate at one dose: ``what`` is ``opacity`` or ``size``, 1 = the whole cue."""
+
+    what: str
+    dose: float
+    flip: Estimate
+
+
+@dataclass(frozen=True, eq=False)
+class CueExample:
+    """A transplant to look at: donor, receiver, and the receiver with the donor's component.
+
+    Attributes:
+        source: ``uint8[height, width, 3]``, the donor.
+        target: ``uint8[height, width, 3]``, the receiver.
+        pasted: ``uint8[height, width, 3]``, the receiver with the component.
+        label: of the receiver.
+        before: predicted class of the receiver.
+        after: predicted class with the component.
+    """
+
+    source: UInt8[np.ndarray, "height width 3"]
+    target: UInt8[np.ndarray, "height width 3"]
+    pasted: UInt8[np.ndarray, "height width 3"]
+    label: int
+    before: int
+    after: int
+
+
+@dataclass(frozen=True, eq=False)
+class Shortcut:
+    """One claimed cue; fields as in :class:`sundog.core.audit.cues.CueRecord`.
+
+    Attributes:
+        family: row of the table of components that was moved.
+        kind: ``local`` or ``whole``.
+        name: in words.
+        classes: class indices that it speaks for.
+        flip: share of images of other classes that become the cue's class.
+        control: the same with the component of an image of their own class.
+        excess: flip - control, paired, corrected interval.
+        p: one-sided, of ``excess <= smallest``.
+        p_adjusted: corrected over all tests.
+        intact: accuracy with the component of another image of the same class.
+        swapped: accuracy with the component of an image of another class.
+        reliance: intact - swapped.
+        random_place: flip rate at random places, or None.
+        dose: flip rate against opacity and size.
+        box: (top, left, height, width) as shares of the image, or None.
+        mask: ``float[height, width]`` in [0, 1], where the cue is over all images; None if whole.
+        image_masks: image position -> ``bool[height, width]`` where it is in that image; empty if
+            whole or if it is everywhere the same (then ``mask``).
+        examples: transplants to look at.
+        note: remarks.
+    """
+
+    family: str
+    kind: str
+    name: str
+    classes: tuple[int, ...]
+    flip: Estimate
+    control: Estimate
+    excess: Estimate
+    p: float
+    p_adjusted: float
+    intact: Estimate
+    swapped: Estimate
+    reliance: Estimate
+    random_place: Estimate | None = None
+    dose: tuple[CueDose, ...] = ()
+    box: tuple[float, float, float, float] | None = None
+    mask: Float[np.ndarray, "height width"] | None = None
+    image_masks: dict[int, np.ndarray] = field(default_factory=dict)
+    examples: tuple[CueExample, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class ShortcutSearch:
+    """The result of :func:`sundog.bias.shortcut.find_shortcuts`.
+
+    Attributes:
+        shortcuts: claimed cues, strongest first.
+        table: one row per test: family, name, class_index (-1 = all classes), n, flip, control,
+            excess, low, high, p, p_adjusted, claimed, detectable.
+        smallest: excess flips that matter.
+        alpha: bound of the probability of any false claim.
+        images: used.
+        forwards: images that went through the classifier.
+        notes: what these images could not show.
+    """
+
+    shortcuts: tuple[Shortcut, ...]
+    table: pd.DataFrame
+    smallest: float
+    alpha: float
+    images: int
+    forwards: int
+    notes: tuple[str, ...] = ()

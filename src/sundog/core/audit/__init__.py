@@ -1,0 +1,1 @@
+"""The files that one audit writes, as records: JSON in and out, no torch."""

@@ -1,0 +1,123 @@
+"""``cues.json``: the cues that an audit suspected, what the causal tests said, what is claimed."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from sundog.core.audit.measured import Measured
+from sundog.core.inspection.record import FileRecord, Record
+
+CUES_FILE = "cues.json"
+CueKind = Literal["local", "whole"]
+
+
+class Dose(Record):
+    """Flip rate at one dose of a cue.
+
+    Attributes:
+        what: ``opacity`` or ``size``.
+        dose: 1 = the whole cue.
+        flip: share of the targets that follow.
+    """
+
+    what: Literal["opacity", "size"]
+    dose: float
+    flip: Measured
+
+
+class CueRecord(Record):
+    """One claimed cue: a component that drags the prediction with it.
+
+    Attributes:
+        id: 16 hex digits of kind, family, place and classes.
+        family: which component was moved: ``window``, ``stamp``, ``frame``, ``colour``, ...
+        kind: ``local`` (has a mask) or ``whole`` (a property of the whole image).
+        name: a few words for people, e.g. ``patch, lower right``.
+        classes: class names that the cue speaks for.
+        flip: share of images of other classes that become the cue's class with it.
+        control: the same with the component of an image of their own class.
+        excess: flip - control, paired; the interval is corrected over all candidates.
+        p: one-sided, that the excess is at most ``smallest``.
+        p_adjusted: corrected over all candidates (Holm).
+        intact: accuracy with the own component replaced by that of the same class.
+        swapped: accuracy of the same images with the component of another class.
+        reliance: intact - swapped, paired: the accuracy that hangs on the cue.
+        random_place: flip rate when pasted at a random place; None for whole-image cues.
+        dose: flip rate against size and opacity.
+        box: (top, left, height, width) as shares of the image, or None.
+        mask: picture in the run folder: white where the cue is (class-wide), or None.
+        pictures: evidence pictures in the run folder: source, target, target with the cue.
+        masks_table: Parquet in the run folder with one mask path per image that carries it.
+        note: remarks.
+    """
+
+    id: str
+    family: str
+    kind: CueKind
+    name: str
+    classes: tuple[str, ...]
+    flip: Measured
+    control: Measured
+    excess: Measured
+    p: float
+    p_adjusted: float
+    intact: Measured
+    swapped: Measured
+    reliance: Measured
+    random_place: Measured | None = None
+    dose: tuple[Dose, ...] = ()
+    box: tuple[float, float, float, float] | None = None
+    mask: str | None = None
+    pictures: tuple[str, ...] = ()
+    masks_table: str | None = None
+    note: str = ""
+
+
+class CueTest(Record):
+    """One candidate that was tested, claimed or not.
+
+    Attributes:
+        family: of the component.
+        name: in words.
+        class_name: the class whose component was moved; empty = all classes together.
+        excess: flip - control.
+        p: one-sided.
+        p_adjusted: corrected over all tests.
+        claimed: whether a cue is claimed from it.
+        detectable: smallest excess that this test would have claimed with 80 % power.
+    """
+
+    family: str
+    name: str
+    class_name: str
+    excess: Measured
+    p: float
+    p_adjusted: float
+    claimed: bool
+    detectable: float | None = None
+
+
+class Cues(FileRecord):
+    """All suspected cues of one audit.
+
+    Attributes:
+        smallest: excess flips that matter.
+        alpha: bound of the probability of any false claim.
+        images: images that were used.
+        tests: number of tests that the correction is for.
+        claimed: cues, strongest first.
+        tested: every test.
+        notes: limits: what the images could not show.
+    """
+
+    format: Literal["sundog-cues"] = "sundog-cues"
+    version: Literal[1] = 1
+    smallest: float
+    alpha: float
+    images: int = Field(ge=0)
+    tests: int = Field(ge=0)
+    claimed: tuple[CueRecord, ...] = ()
+    tested: tuple[CueTest, ...] = ()
+    notes: tuple[str, ...] = ()
