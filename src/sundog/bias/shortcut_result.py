@@ -9,6 +9,7 @@ import pandas as pd
 from jaxtyping import Float, UInt8
 
 from sundog.core.statistics import Estimate
+from sundog.data.components.component import Component
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +59,7 @@ class Shortcut:
         intact: accuracy with the component of another image of the same class.
         swapped: accuracy with the component of an image of another class.
         reliance: intact - swapped.
+        component: what was moved.
         random_place: flip rate at random places, or None.
         dose: flip rate against opacity and size.
         box: (top, left, height, width) as shares of the image, or None.
@@ -80,6 +82,7 @@ class Shortcut:
     intact: Estimate
     swapped: Estimate
     reliance: Estimate
+    component: Component
     random_place: Estimate | None = None
     dose: tuple[CueDose, ...] = ()
     box: tuple[float, float, float, float] | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -44,6 +44,8 @@ class CueRecord(Record):
         intact: accuracy with the own component replaced by that of the same class.
         swapped: accuracy of the same images with the component of another class.
         reliance: intact - swapped, paired: the accuracy that hangs on the cue.
+        component: what was moved, as JSON: :func:`sundog.data.components.component.make_component`
+            builds it again, for instance to mend a model.
         random_place: flip rate when pasted at a random place; None for whole-image cues.
         dose: flip rate against size and opacity.
         box: (top, left, height, width) as shares of the image, or None.
@@ -66,6 +68,7 @@ class CueRecord(Record):
     intact: Measured
     swapped: Measured
     reliance: Measured
+    component: dict[str, Any] = Field(default_factory=dict)
     random_place: Measured | None = None
     dose: tuple[Dose, ...] = ()
     box: tuple[float, float, float, float] | None = None
