@@ -50,7 +50,9 @@ class CueRecord(Record):
         dose: flip rate against size and opacity.
         box: (top, left, height, width) as shares of the image, or None.
         mask: picture in the run folder: white where the cue is (class-wide), or None.
-        pictures: evidence pictures in the run folder: source, target, target with the cue.
+        pictures: evidence pictures in the run folder, three by three: source, target, target with
+            the cue.
+        captions: a few words below each picture, e.g. what is predicted; empty for none.
         masks_table: Parquet in the run folder with one mask path per image that carries it.
         note: remarks.
     """
@@ -74,6 +76,7 @@ class CueRecord(Record):
     box: tuple[float, float, float, float] | None = None
     mask: str | None = None
     pictures: tuple[str, ...] = ()
+    captions: tuple[str, ...] = ()
     masks_table: str | None = None
     note: str = ""
 

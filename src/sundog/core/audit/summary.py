@@ -9,6 +9,7 @@ from pydantic import Field
 from sundog.core.audit.cues import CueRecord, CueTest
 from sundog.core.audit.measured import Measured
 from sundog.core.inspection.finding import Finding
+from sundog.core.inspection.query import ImageCard
 from sundog.core.inspection.record import FileRecord, Record
 
 AUDIT_FILE = "audit.json"
@@ -199,6 +200,8 @@ class AuditSummary(FileRecord):
         before: title and hash of the audit that this one is compared with, or None.
         changes: before and after.
         pictures: finding or cue id -> picture files in the run folder.
+        images: key of the findings' evidence -> card, thumbnails as files in the run folder; with
+            them the pictures of a finding are shown with and without the concept.
         limits: what this audit cannot say.
         duties: what a person must add: field -> text, from the user's answers file, if any.
         manifest: versions, hashes, seeds, device, command, created.
@@ -227,6 +230,7 @@ class AuditSummary(FileRecord):
     before: dict[str, str] | None = None
     changes: tuple[Change, ...] = ()
     pictures: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    images: dict[str, ImageCard] = Field(default_factory=dict)
     limits: tuple[str, ...] = ()
     duties: dict[str, str] = Field(default_factory=dict)
     manifest: dict[str, Any] = Field(default_factory=dict)
