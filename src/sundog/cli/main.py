@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 import sundog
 from sundog.cli import (
+    check,
     compare,
     debias,
     demo,
@@ -59,6 +60,7 @@ app.command("faithfulness")(faithfulness.faithfulness)
 app.command("plant")(plant.plant)
 app.command("train")(train.train)
 app.command("compare")(compare.compare)
+app.command("check")(check.check)
 app.command("tags")(tags.tags)
 app.command("inspect")(inspect.inspect)
 app.command("review")(review.review)
