@@ -12,6 +12,7 @@ import pandas as pd
 from jaxtyping import Bool, Float
 
 from sundog.audit.evidence import choose_evidence, combined_score, write_cards, write_previews
+from sundog.audit.kept_cues import with_kept_cues
 from sundog.audit.observed import Observed
 from sundog.audit.search_settings import SearchSettings
 from sundog.audit.searches import Searched
@@ -101,6 +102,8 @@ def write_query(
 ) -> Query:
     """Write query.json, pictures and tables, and return the query.
 
+    Cues that an audit added to the very same query stay in it.
+
     Raises:
         RunFolderError: people have answered another query of this folder; that one is kept.
     """
@@ -132,10 +135,12 @@ def write_query(
             dict.fromkeys((*notes, *observed.notes, *looked.notes, *searched.notes, *picture_notes))
         ),
     )
+    query = with_kept_cues(folder.path, query)
     keep_verdicts(folder.path, query)
     query.write(folder.path / QUERY_FILE)
     folder.write_result("predictions", observed.frame)
     folder.write_result("concepts", concept_table(searched.findings))
+    folder.write_result("slices", slice_table(findings, observed, looked))
     write_json(
         folder.path / "tags.json",
         {
@@ -165,6 +170,32 @@ def keep_verdicts(folder: Path, query: Query) -> None:
             f"another folder (with --cache {shlex.quote(str(folder / 'cells' / 'scores'))} nothing "
             f"is tagged anew), or move {str(folder / EVENTS_FILE)!r} away.",
         )
+
+
+def slice_table(findings: Sequence[Finding], observed: Observed, looked: Looked) -> pd.DataFrame:
+    """Return which images each finding compares: a row per finding and image, with its side.
+
+    Columns: ``finding`` (id), ``image`` (id), ``present`` (whether the image has the concept). A
+    later inspection of another model can then be asked about the very same images.
+    """
+    parts = []
+    for finding in findings:
+        for name in [finding.class_name] if finding.class_name else looked.classes:
+            present, scores = concept_scores(finding, name, looked)
+            part = pd.DataFrame(
+                {
+                    "finding": finding.id,
+                    "image": observed.rows(name)["id"].to_numpy(),
+                    "present": present,
+                }
+            )
+            # A ranking leaves out what has no score; a tag counts as absent there.
+            parts.append(part[~np.isnan(scores)] if finding.source == "ranking" else part)
+    if parts:
+        return pd.concat(parts, ignore_index=True)
+    return pd.DataFrame({"finding": [], "image": [], "present": []}).astype(
+        {"finding": str, "image": str, "present": bool}
+    )
 
 
 def concept_table(findings: Sequence[Finding]) -> pd.DataFrame:

@@ -164,6 +164,7 @@ class Terminal:
             say(plain_text(question(finding, self._names(finding))))
         else:
             self._say_facts(key)
+        self._show_transplants(finding, hidden=hidden)
         number = 0
         for strip, title in STRIPS.items():
             evidence = [one for one in finding.evidence if one.strip == strip]
@@ -176,6 +177,25 @@ class Terminal:
         if answer.verdict is not None:
             say(f"Your verdict so far: {answer.verdict}.")
         self._say_tags(key)
+
+    def _show_transplants(self, finding: Finding, *, hidden: bool) -> None:
+        """List a cue's pictures; what is predicted stays hidden in blind mode."""
+        cue = finding.cue
+        if cue is None:
+            return
+        for number, shown in enumerate(cue.transplants, start=1):
+            say(f"Moved, example {number}:")
+            for what, file, words in zip(
+                ("taken from", "put into", "what comes out"),
+                (shown.donor, shown.target, shown.moved),
+                shown.captions,
+                strict=True,
+            ):
+                path = printable(str(self._session.folder / file))
+                said = "" if hidden or not words else f"  {printable(words)}"
+                say(f"  {what}: {path}{said}")
+        if cue.mask is not None:
+            say(f"Where it is: {printable(str(self._session.folder / cue.mask))}")
 
     def _say_facts(self, key: str) -> None:
         finding, query = self._session.findings[key], self._session.query

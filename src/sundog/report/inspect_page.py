@@ -10,18 +10,18 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from PIL import Image
 
 from sundog.core.inspection.finding import Evidence, Finding
 from sundog.core.inspection.query import ClassSummary, Query
 from sundog.core.inspection.results import Agreement, Judged, Results
 from sundog.core.inspection.wording import claim, consequence, p_text, points, verdict_text
 from sundog.core.statistics import Estimate
+from sundog.report.cue_strips import cue_strips
 from sundog.report.page import Page, Section
 from sundog.report.picture import Picture
 from sundog.report.strips import Shot, Strip, strips_figure
 from sundog.report.table import Column, Table
+from sundog.report.thumbnails import read_thumbnail
 
 MOST_PICTURED = 12
 """Findings shown with pictures; all are in the table."""
@@ -30,10 +30,8 @@ STRIPS = {
     "present": "With it (random sample)",
     "absent": "Without it (random sample)",
 }
-UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
-"""What Pillow raises over files that are missing or damaged."""
-MOST_PIXELS = 4_000_000
-"""A picture with more is no thumbnail of ours."""
+_CONCEPT = "✓ right, ✗ wrong; below each picture the predicted class."
+_CUE = "Pictures below each other belong together: the part of the first is put into the second."
 
 
 def inspect_page(
@@ -60,7 +58,8 @@ def inspect_page(
         _one(query, judged, Path(folder), display_k=display_k, number=number)
         for number, judged in enumerate(found[:MOST_PICTURED], start=1)
     ]
-    sections.append(_classes(query.classes))
+    if query.classes:
+        sections.append(_classes(query.classes))
     if results.agreement is not None and results.agreement.reviewers:
         sections.append(_reviewers(results.agreement))
     sections += [
@@ -107,17 +106,24 @@ def _headline(
     shown = [j for j in spurious if not j.finding.explained_by] or spurious
     looked = _count(len(query.classes), "class")
     if shown:
-        inside = [j for j in shown if j.finding.class_name]
+        cues = sum(j.finding.kind == "cue" for j in shown)
+        slices = [j for j in shown if j.finding.kind != "cue"]
+        inside = [j for j in slices if j.finding.class_name]
         classes = len({j.finding.class_name for j in inside})
         confirmed = sum(j.decision == "shortcut" for j in shown)
-        text = f"{_count(len(inside), 'bias')} found in {classes} of {looked}"
-        if len(shown) > len(inside):
-            text += f"; {_count(len(shown) - len(inside), 'bias')} over all classes together"
+        said = [f"{_count(cues, 'cue')} found that predictions follow"] if cues else []
+        if inside or not cues:
+            said.append(f"{_count(len(inside), 'bias')} found in {classes} of {looked}")
+        if len(slices) > len(inside):
+            said.append(f"{_count(len(slices) - len(inside), 'bias')} over all classes together")
+        text = "; ".join(said)
         if confirmed:
             text += f"; {confirmed} confirmed as shortcuts by people"
         return text + ".", "alarm"
     if found:
         return f"Nothing but core features and misnamed concepts was found in {looked}.", "calm"
+    if not query.classes:
+        return "No cue was found that predictions follow.", "unsure"
     known = [c.smallest_detectable for c in query.classes if c.smallest_detectable is not None]
     if not any(c.tests for c in query.classes):
         return f"Nothing could be tested in {looked}.", "unsure"
@@ -205,6 +211,7 @@ def _one(query: Query, judged: Judged, folder: Path, *, display_k: int, number: 
     missing = wanted - sum(len(strip.shots) for strip in strips)
     lost = f"{missing} of {wanted} pictures of this finding could not be read." if missing else ""
     strips.append(_preview(query, finding.concepts, folder))
+    strips += cue_strips(finding, folder, display_k)
     strips = [strip for strip in strips if strip.shots]
     names = " + ".join(judged.names)
     pictures = []
@@ -212,7 +219,7 @@ def _one(query: Query, judged: Judged, folder: Path, *, display_k: int, number: 
         pictures.append(
             Picture(
                 source=strips_figure(strips, columns=max(1, min(display_k, 12))),
-                caption="✓ right, ✗ wrong; below each picture the predicted class.",
+                caption=_CUE if finding.cue else _CONCEPT,
                 alt=f"Images of {finding.class_name or 'all classes'} with and without {names}.",
             )
         )
@@ -280,7 +287,7 @@ def _strip(
 
 def _shot(query: Query, evidence: Evidence, folder: Path) -> Shot | None:
     card = query.images[evidence.image]
-    pixels = _pixels(folder / card.thumbnail)
+    pixels = read_thumbnail(folder / card.thumbnail)
     if pixels is None:
         return None
     return Shot(pixels=pixels, predicted=card.predicted, correct=card.correct)
@@ -291,20 +298,10 @@ def _preview(query: Query, concepts: Sequence[str], folder: Path) -> Strip:
     shots = []
     for concept in concepts:
         file = query.previews.get(concept)
-        pixels = None if file is None else _pixels(folder / file)
+        pixels = None if file is None else read_thumbnail(folder / file)
         if pixels is not None:
             shots.append(Shot(pixels=pixels, predicted=concept, correct=None))
     return Strip(title="The tag itself, enlarged", shots=shots)
-
-
-def _pixels(file: Path) -> NDArray[np.uint8] | None:
-    try:
-        with Image.open(file) as image:
-            if image.width * image.height > MOST_PIXELS:
-                return None
-            return np.asarray(image.convert("RGB"))
-    except UNREADABLE:  # the strip is shorter then, and the section says so; the numbers stand
-        return None
 
 
 def _classes(classes: Sequence[ClassSummary]) -> Section:

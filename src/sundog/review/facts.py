@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from sundog.core.inspection.finding import Finding
+from sundog.review.cue_words import cue_facts
 from sundog.review.wording import count, interval, percent, points, probability, signed_points
 
 ADJUSTMENTS = {
@@ -26,7 +27,8 @@ class Fact(NamedTuple):
 
 def facts(finding: Finding, *, alpha: float) -> tuple[Fact, ...]:
     """Return everything that was measured about a finding; what was not measured has no line."""
-    rows = (*_gap(finding), *_test(finding, alpha), *_counts(finding), *_again(finding))
+    found = _gap(finding) if finding.cue is None else [Fact(*row) for row in cue_facts(finding.cue)]
+    rows = (*found, *_test(finding, alpha), *_counts(finding), *_again(finding))
     return rows + ((Fact("Note", finding.note, ""),) if finding.note else ())
 
 

@@ -27,6 +27,7 @@ class Pictures:
         cards = query.images.values()
         named = {card.thumbnail for card in cards} | set(query.previews.values())
         named |= {card.overlay for card in cards if card.overlay is not None}
+        named |= set(query.cue_pictures())
         self._names = frozenset(named)
         self._folder = folder.resolve()
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sundog.core.inspection.finding import Effect, Finding
 from sundog.core.inspection.results import Rate, TagCheck
+from sundog.review.cue_words import cue_claim, cue_meaning, cue_question
 from sundog.review.wording import (
     MINUS,
     Sentence,
@@ -31,6 +32,8 @@ def claim(finding: Finding, names: Sequence[str] | None = None) -> Sentence:
     """
     shown = tuple(names or finding.concepts)
     effect = finding.effect
+    if finding.cue is not None:
+        return cue_claim(finding.cue, effect)
     if finding.source == "ranking" and finding.ranking is not None:
         ranked = _ranked(finding, shown)
         if ranked is not None:
@@ -63,6 +66,8 @@ def claim(finding: Finding, names: Sequence[str] | None = None) -> Sentence:
 
 def meaning(finding: Finding, alpha: float) -> Sentence:
     """Say what it would mean, and whether chance alone could do it."""
+    if finding.cue is not None:
+        return cue_meaning(finding.cue, alpha)
     if finding.p_adjusted is None:
         return sentence(finding.note or "It was not tested.")
     if finding.p_adjusted > alpha:
@@ -89,6 +94,8 @@ def meaning(finding: Finding, alpha: float) -> Sentence:
 def question(finding: Finding, names: Sequence[str] | None = None) -> Sentence:
     """Ask what a reviewer decides, without a number; shown in blind mode."""
     shown = tuple(names or finding.concepts)
+    if finding.cue is not None:
+        return cue_question(finding.cue, shown)
     if finding.class_name:
         whole: Sentence = sentence("“", name(finding.class_name), "”")
     else:

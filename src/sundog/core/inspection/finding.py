@@ -1,18 +1,24 @@
-"""A finding: a slice of images, its gap with interval and corrected p-value, and its evidence."""
+"""A finding: a slice of images (or a cue), its gap with interval, corrected p, and its evidence."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
+from sundog.core.inspection.cue import CueFacts
 from sundog.core.inspection.record import Record
 
 Metric = Literal["accuracy", "confidence"]
 Direction = Literal["hurts", "helps", "none"]
-Kind = Literal["hidden", "complex", "across"]
+Kind = Literal["hidden", "complex", "across", "cue"]
 Strip = Literal["top", "bottom", "present", "absent"]
 Replicated = Literal["confirmed", "not confirmed", "half too small to tell"]
 
@@ -120,13 +126,14 @@ class Finding(Record):
 
     Attributes:
         id: made from kind, class, concepts and metric by :func:`finding_id`.
-        kind: ``hidden`` one concept, ``complex`` several, ``across`` all classes together.
-        class_name: empty for ``across``.
-        concepts: names.
+        kind: ``hidden`` one concept, ``complex`` several, ``across`` all classes together, ``cue``
+            a part of the image that drags the prediction with it.
+        class_name: empty for ``across``, and for a cue that speaks for several classes.
+        concepts: names; of a cue its own.
         source: ``tag`` (present / absent) or ``ranking`` (a sorter's score).
         direction: ``hurts`` the metric is lower with the concept, ``helps`` higher: the model
             leans on it, ``none`` undecided.
-        effect: the gap.
+        effect: the gap; of a cue: accuracy with another class's cue minus with that of the own.
         test: name of the test behind ``p``.
         p: two-sided, of this test alone.
         p_adjusted: corrected for every test made.
@@ -145,6 +152,8 @@ class Finding(Record):
             seen: most likely another view of the same bias.
         evidence: images.
         note: why it was not tested, and other remarks.
+        cue: the evidence of a cue; None for every other kind. It is left out of the file while it
+            is None, so that a query from before there were cues keeps its hash, and its verdicts.
     """
 
     id: str
@@ -171,6 +180,20 @@ class Finding(Record):
     explained_by: tuple[str, ...] = ()
     evidence: tuple[Evidence, ...] = ()
     note: str = ""
+    cue: CueFacts | None = None
+
+    @model_validator(mode="after")
+    def _cue_or_not(self) -> Self:
+        if (self.kind == "cue") != (self.cue is not None):
+            raise ValueError("a finding of kind 'cue', and no other, says what the cue is")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_empty_cue(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = handler(self)
+        if self.cue is None:
+            values.pop("cue", None)
+        return values
 
 
 def finding_id(kind: Kind, class_name: str, concepts: Sequence[str], metric: Metric) -> str:

@@ -77,7 +77,7 @@ class Query(FileRecord):
         fingerprints: hashes of data, model, and each tagger.
         parameters: of the search.
         classes: one per class.
-        findings: significant ones first, by adjusted p and lower bound of the gap.
+        findings: cues first, then significant ones, by adjusted p and lower bound of the gap.
         images: id -> card.
         previews: concept -> picture file in the run folder, for concepts without a telling name.
         notes: limits and what was left out.
@@ -109,10 +109,15 @@ class Query(FileRecord):
             raise ValueError(f"evidence names {len(unknown)} images that have no card")
         files = [c.thumbnail for c in self.images.values()]
         files += [c.overlay for c in self.images.values() if c.overlay is not None]
+        files += self.cue_pictures()
         for file in (*files, *self.previews.values()):
             if file.startswith("/") or "\\" in file or ".." in file.split("/") or ":" in file:
                 raise ValueError("a picture's path leaves the run folder")
         return self
+
+    def cue_pictures(self) -> tuple[str, ...]:
+        """Return the files of the cues' evidence."""
+        return tuple(f for one in self.findings if one.cue is not None for f in one.cue.files())
 
     def finding(self, finding_id: str) -> Finding | None:
         """Return the finding of this id, or None."""

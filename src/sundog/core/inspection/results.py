@@ -218,7 +218,7 @@ def compile_results(
         query: what was put before the reviewers.
         feedback: what they said, or None.
         sig_thresh: ceiling on the adjusted p-value; the query's alpha if None.
-        acc_thresh: floor on the absolute gap.
+        acc_thresh: floor on the absolute gap; of a cue: on the share of predictions that follow it.
         keep_core: False leaves out what a majority called core or absent.
 
     Raises:
@@ -231,7 +231,7 @@ def compile_results(
     kept = []
     for judged in judge(query, feedback):
         finding = judged.finding
-        gap = finding.effect.gap
+        gap = finding.effect.gap if finding.cue is None else finding.cue.excess.value
         tested = (
             finding.p_adjusted is not None
             and finding.p_adjusted <= ceiling

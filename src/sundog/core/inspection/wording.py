@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sundog.core.audit.measured import Measured
 from sundog.core.inspection.finding import Effect, Finding
 from sundog.core.inspection.results import Judged
 
@@ -18,6 +19,8 @@ def claim(finding: Finding, names: Sequence[str] | None = None) -> str:
         if effect.metric == "accuracy"
         else ("give their class a mean probability of", "")
     )
+    if finding.cue is not None:
+        return _moved(finding, what)
     if finding.source == "ranking":
         return _ranked(finding, what, where)
     if effect.present is None or effect.absent is None:
@@ -41,6 +44,8 @@ def points(effect: Effect) -> str:
 
 def consequence(finding: Finding) -> str:
     """Return what the direction means for a user of the classifier, as a sentence."""
+    if finding.cue is not None:
+        return "The classifier decides by it, whatever else the image shows."
     worse = "fails more often" if finding.effect.metric == "accuracy" else "is less sure"
     return {
         "hurts": f"The classifier {worse} where the concept is.",
@@ -62,6 +67,29 @@ def verdict_text(judged: Judged) -> str:
         return "not reviewed"
     votes = ", ".join(f"{count} x {name}" for name, count in judged.verdicts.items())
     return f"{judged.decision} ({votes})"
+
+
+def _moved(finding: Finding, what: str) -> str:
+    cue = finding.cue
+    if cue is None or cue.flip.value is None:
+        return f"{what} was moved between images."
+    goal = cue.classes[0] if len(cue.classes) == 1 else "the class it comes from"
+    text = (
+        f"{what}, moved into images of other classes (n = {cue.flip.n}), turns "
+        f"{cue.flip.value:.0%} of the predictions into {goal}"
+    )
+    if cue.control.value is not None:
+        text += f"; moved from an image of their own class {cue.control.value:.0%}"
+    if cue.reliance.value is None:
+        return text + "."
+    return f"{text}. The accuracy that hangs on it is {_points(cue.reliance)}."
+
+
+def _points(found: Measured) -> str:
+    text = f"{100 * (found.value or 0.0):.0f} points"
+    if found.low is None or found.high is None:
+        return text
+    return f"{text} [{100 * found.low:.0f}, {100 * found.high:.0f}]"
 
 
 def _ranked(finding: Finding, what: str, where: str) -> str:

@@ -5,7 +5,7 @@ import { gapPlot, points } from "./plot.js";
 import { buildStrips, updateStrips } from "./strips.js";
 import { myAnswer, nameOf, namesOf, store, veiled, wordsOf } from "./store.js";
 
-const KINDS = { hidden: "one concept", complex: "combination", across: "across classes" };
+const KINDS = { hidden: "one concept", complex: "combination", across: "across classes", cue: "cue" };
 let shownId = null;
 let headKey = "";
 let hooks = {};
@@ -66,12 +66,13 @@ function head(finding, hidden) {
   const words = wordsOf(finding.id);
   const names = namesOf(finding);
   const badge = finding.p_adjusted === null ? ["untested", "not tested"]
+    : finding.cue ? ["helps", "▲ leaned on"]
     : finding.significant ? [finding.direction, { hurts: "▼ hurts", helps: "▲ helps", none: "undecided" }[finding.direction]]
       : ["untested", "not significant"];
   const previews = finding.concepts.filter((concept) => store.query.previews[concept]);
   replace(byId("head"),
     el("p", { class: "kicker" },
-      finding.class_name ? named(finding.class_name) : "all classes", el("span", {}, KINDS[finding.kind]),
+      finding.class_name ? named(finding.class_name) : finding.cue ? `${finding.cue.classes.length} classes` : "all classes", el("span", {}, KINDS[finding.kind]),
       hidden ? el("span", { class: "chip" }, "blind") : el("span", { class: `chip ${badge[0]}` }, badge[1])),
     el("div", { class: "title-line" },
       previews.length ? el("span", { class: "previews" }, previews.map((concept) => el("img", { src: pictureURL(store.query.previews[concept]), alt: `what ${nameOf(concept)} looks like`, title: nameOf(concept) }))) : null,
@@ -99,7 +100,7 @@ function figures(finding, hidden, info) {
   }
   const { effect } = finding;
   if (effect.gap !== null) {
-    const rows = [{ name: "as tagged", value: effect.gap, low: effect.low, high: effect.high, cls: "tagged" }];
+    const rows = [{ name: finding.cue ? "with another's" : "as tagged", value: effect.gap, low: effect.low, high: effect.high, cls: "tagged" }];
     const corrected = info?.tags?.corrected;
     if (corrected && corrected.gap !== null) rows.push({ name: "without tag errors", value: corrected.gap, low: corrected.low, high: corrected.high, cls: "corrected" });
     const half = finding.replication?.effect;
@@ -107,7 +108,7 @@ function figures(finding, hidden, info) {
     const width = Math.max(260, Math.min(760, byId("plot").clientWidth || 640));
     box.append(el("figure", { class: "gap" },
       gapPlot({ rows, floor: finding.smallest_detectable, width, label: textOf(wordsOf(finding.id).claim) }),
-      el("figcaption", { class: "soft small" }, `Gap in ${effect.metric}, percentage points, with ${Math.round(100 * effect.level)} % intervals.`, finding.smallest_detectable ? " Shaded: too small to be seen with these images." : "")));
+      el("figcaption", { class: "soft small" }, `Gap in ${effect.metric}, percentage points, with ${Math.round(100 * effect.level)} % intervals.`, finding.cue ? " Images with the cue of another class, minus the same images with that of their own." : "", finding.smallest_detectable ? " Shaded: too small to be seen with these images." : "")));
   }
   byId("figures").append(el("h3", {}, "Figures"), el("dl", { class: "facts" }, wordsOf(finding.id).facts.map(([label, value, hint]) =>
     el("div", {}, el("dt", {}, label), el("dd", {}, el("span", { class: "value" }, value), hint ? el("span", { class: "soft small" }, hint) : null)))));

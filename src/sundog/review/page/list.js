@@ -17,7 +17,8 @@ const lowerBound = (f) => {
 };
 const orInfinity = (value) => (value === null ? Infinity : value);
 const ORDERS = {
-  "adjusted p": (a, b) => Boolean(a.explained_by?.length) - Boolean(b.explained_by?.length)
+  "adjusted p": (a, b) => Boolean(b.cue) - Boolean(a.cue)
+    || Boolean(a.explained_by?.length) - Boolean(b.explained_by?.length)
     || orInfinity(a.p_adjusted) - orInfinity(b.p_adjusted) || lowerBound(b) - lowerBound(a),
   "lower bound of the gap": (a, b) => lowerBound(b) - lowerBound(a) || 0,
   "size of the gap": (a, b) => Math.abs(b.effect.gap ?? 0) - Math.abs(a.effect.gap ?? 0),
@@ -38,7 +39,7 @@ export function startList(choose) {
     ["*", "all verdicts"], ["todo", "to do"], ["done", "judged by me"],
     ...store.verdicts.map((v) => [`=${v}`, v]), ["split", "reviewers disagree"],
   ]);
-  choices(byId("by-kind"), [["*", "all kinds"], ["hidden", "one concept"], ["complex", "combination"], ["across", "across classes"]]);
+  choices(byId("by-kind"), [["*", "all kinds"], ["hidden", "one concept"], ["complex", "combination"], ["across", "across classes"], ...(store.query.findings.some((f) => f.cue) ? [["cue", "cue"]] : [])]);
   choices(byId("by-direction"), [["*", "both directions"], ["hurts", "▼ hurts"], ["helps", "▲ helps"], ["none", "undecided"]]);
   choices(byId("by-significance"), [["*", "any result"], ["yes", "significant"], ["no", "not significant"]]);
   choices(byId("by-order"), Object.keys(ORDERS).map((name) => [name, `by ${name}`]));
@@ -158,7 +159,7 @@ function fillRow(id) {
       ? el("span", { class: "row-gap soft" }, "hidden")
       : el("span", { class: `row-gap ${finding.direction}` },
         el("span", { "aria-hidden": "true" }, arrow, " "), size, el("span", { class: "unseen" }, ` points, ${finding.direction}`)),
-    el("span", { class: "row-class soft" }, finding.class_name ? named(finding.class_name) : "across classes"),
+    el("span", { class: "row-class soft" }, finding.class_name ? named(finding.class_name) : finding.cue ? `cue of ${finding.cue.classes.length} classes` : "across classes"),
     el("span", { class: "row-state" }, answer.verdict
       ? el("span", { class: "chip done" }, "✓ ", SHORT[answer.verdict])
       : hidden || finding.significant ? null : el("span", { class: "soft" }, "n. s.")),

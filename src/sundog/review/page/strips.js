@@ -3,10 +3,12 @@
 import { byId, el, named, pictureURL, replace, sentence, toast } from "./dom.js";
 import { record } from "./server.js";
 import { myAnswer, prefs, store, veiled } from "./store.js";
+import { buildTransplants, veilCaptions } from "./transplants.js";
 
 const SAMPLES = ["present", "absent"];
 
 export function buildStrips(finding) {
+  if (finding.cue) return buildTransplants(finding.cue);
   const of = (strip) => finding.evidence.filter((evidence) => evidence.strip === strip);
   const many = finding.concepts.length > 1;
   const it = many ? "all of the concepts together" : "the concept";
@@ -70,6 +72,7 @@ function shot(finding, evidence, toggles) {
 export function updateStrips(finding) {
   const answer = myAnswer(finding.id);
   const hidden = veiled(finding.id);
+  veilCaptions(byId("finding"), hidden);
   for (const node of byId("finding").querySelectorAll(".shot")) {
     const card = store.query.images[node.dataset.image];
     node.classList.toggle("mistaken", !hidden && !card.correct);
