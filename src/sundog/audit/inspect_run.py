@@ -6,8 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from sundog.audit.audit_pass import ImagePass
 from sundog.audit.evidence import check_overlay
-from sundog.audit.observed import Observed, check_classes, choose_classes, observe
+from sundog.audit.observed import (
+    Observed,
+    check_classes,
+    choose_classes,
+    observe,
+    observed_of,
+)
 from sundog.audit.query_files import keep_for_review, with_evidence, write_query
 from sundog.audit.rankings import Concepts, rank_images
 from sundog.audit.results_run import write_results
@@ -102,6 +109,7 @@ def inspect_images(
     candidates: int = 0,
     overlay: str | None = "auto",
     cache: str | Path | None = None,
+    passed: ImagePass | None = None,
     progress: bool | None = None,
     command: str = "",
 ) -> InspectRun:
@@ -124,6 +132,8 @@ def inspect_images(
         candidates: concepts per class that are put before a person though not significant.
         overlay: attribution method of the overlays, ``auto`` or ``none``.
         cache: folder of tag scores that several runs share; the run's own if None.
+        passed: predictions and tags of these images, if they are there already: then no image is
+            predicted or tagged again, and ``taggers`` is not read.
         progress: None shows it on a terminal.
         command: how to reproduce, shown on the page.
 
@@ -132,7 +142,7 @@ def inspect_images(
     """
     if sample < 0 or candidates < 0:
         raise InputError("sample and candidates", expected=">= 0", got=f"{sample}, {candidates}")
-    made, notes = make_taggers(taggers, subject)
+    made, notes = ([], list(passed.notes)) if passed else make_taggers(taggers, subject)
     ranker = make_sorter(sorter, subject)
     if concepts is not None and ranker is None:
         raise InputError(
@@ -145,7 +155,7 @@ def inspect_images(
     check_overlay(overlay)
     settings = _criteria(settings)
     arguments = {
-        "taggers": [tagger.name for tagger in made],
+        "taggers": _names(made, None if passed is None else passed.scores),
         "sorter": None if ranker is None else ranker.name,
         "concepts": _plain(concepts),
         "classes": None if classes is None else list(classes),
@@ -160,11 +170,15 @@ def inspect_images(
         seeds={"seed": settings.seed},
         **subject.fingerprints(),
     ) as folder:
-        observed = observe(subject, folder, progress=progress)
+        if passed is None:
+            observed = observe(subject, folder, progress=progress)
+        else:
+            observed = observed_of(subject, passed.table)
         looked = look(
             subject,
             observed,
             taggers=made,
+            scores=None if passed is None else passed.scores,
             sorter=ranker,
             concepts=concepts,
             classes=choose_classes(observed, classes),
@@ -224,6 +238,7 @@ def look(
     classes: tuple[str, ...],
     settings: SearchSettings,
     cache: Path | None,
+    scores: TagScores | None = None,
     tags_only: Mapping[str, Sequence[str]] | None = None,
     workers: int = 2,
     progress: bool | None = None,
@@ -239,16 +254,16 @@ def look(
         classes: to look at.
         settings: for the smallest support of a tag.
         cache: folder of scores, or None.
+        scores: of taggers, if they are there already.
         tags_only: class -> tags to look at; None = all.
         workers: threads that decode.
         progress: None shows it on a terminal.
     """
-    scores = None
     tags: dict[str, ClassTags] = {}
     across: dict[str, ClassTags] = {}
     notes: list[str] = []
     fingerprints: dict[str, str] = {}
-    names = [tagger.name for tagger in taggers]
+    names = _names(taggers, scores)
     if taggers:
         scores = tag_images(
             subject.image_set,
@@ -259,6 +274,7 @@ def look(
             seed=settings.seed,
             progress=progress,
         )
+    if scores is not None:
         fingerprints["tags"] = scores.identity
         notes += scores.notes
         tags = class_tags(
@@ -332,6 +348,13 @@ def _criteria(settings: SearchSettings) -> SearchSettings:
     if settings.minimal_criteria is not None and settings.minimality in ("noise", "none"):
         return replace(settings, minimality="recursive")
     return settings
+
+
+def _names(taggers: Sequence[Tagger], scores: TagScores | None) -> list[str]:
+    """Return the names of taggers, or of those whose scores are there."""
+    if taggers or scores is None:
+        return [tagger.name for tagger in taggers]
+    return scores.tagger.split(" + ")
 
 
 def _plain(concepts: Concepts | None) -> object:

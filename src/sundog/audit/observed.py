@@ -16,7 +16,9 @@ from sundog.bias.class_images import ClassImages, Metric
 from sundog.core.errors import DataError, ModelStateError, UnknownNameError
 from sundog.core.progress import track
 from sundog.core.run_folder import RunFolder
+from sundog.core.shapes import Labels, Logits
 from sundog.data.image_set import Batch
+from sundog.models.feature_table import FeatureTable
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,8 +94,35 @@ def observe(
                 folder.append("predictions", key, part)
         frames.append(part)
     frame = pd.concat(frames, ignore_index=True)
+    return _usable(subject, frame, len(subject.image_set.skipped))
+
+
+def observed_of(subject: Subject, table: FeatureTable) -> Observed:
+    """Return what :func:`observe` does, from logits that are already there.
+
+    Args:
+        subject: images and classifier.
+        table: logits of its images, labelled as the classifier numbers the classes.
+
+    Raises:
+        DataError: no labelled image that can be read.
+    """
+    frame = _frame(
+        subject,
+        indices=table.indices,
+        ids=table.ids,
+        labels=table.labels,
+        probabilities=table.logits.softmax(dim=1).double(),
+    )
+    known = set(subject.image_set.sources)
+    before = sum(skipped.source not in known for skipped in subject.image_set.skipped)
+    return _usable(subject, frame, before + len(subject.image_set) - len(table))
+
+
+def _usable(subject: Subject, frame: pd.DataFrame, skipped: int) -> Observed:
+    """Leave out unlabelled images, copies, and copies with contradicting labels."""
     notes = []
-    if skipped := len(subject.image_set.skipped):
+    if skipped:
         notes.append(f"{skipped} images could not be read and were left out.")
     labelled = frame[frame["label"] >= 0]
     if len(labelled) < len(frame):
@@ -176,14 +205,30 @@ def _predict(subject: Subject, batch: Batch) -> pd.DataFrame:
             got=f"NaN or infinity for {bad} of {len(batch)} images",
             hint="Check its weights and its normalisation (--mean, --std).",
         )
-    labels = batch.labels.cpu()
+    return _frame(
+        subject,
+        indices=batch.indices,
+        ids=batch.ids,
+        labels=batch.labels.cpu(),
+        probabilities=probabilities,
+    )
+
+
+def _frame(
+    subject: Subject,
+    *,
+    indices: Labels,
+    ids: Sequence[str],
+    labels: Labels,
+    probabilities: Logits,
+) -> pd.DataFrame:
     prediction = probabilities.argmax(dim=1)
     of_label = probabilities.gather(1, labels.clamp(min=0)[:, None])[:, 0]
     return pd.DataFrame(
         {
-            "index": batch.indices.numpy(),
-            "id": list(batch.ids),
-            "source": [subject.image_set.sources[i] for i in batch.indices.tolist()],
+            "index": indices.numpy(),
+            "id": list(ids),
+            "source": [subject.image_set.sources[i] for i in indices.tolist()],
             "label": labels.numpy(),
             "prediction": prediction.numpy(),
             "correct": (prediction == labels).numpy(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +15,28 @@ from sundog.audit.align import match_classes
 from sundog.audit.aligned_set import aligned_set
 from sundog.audit.group_column import ImageGroups, image_groups
 from sundog.audit.risk_content import risk_content
+from sundog.audit.risk_measures import measure_risks, write_measures
 from sundog.audit.risk_scores import score_images
 from sundog.audit.subject import Subject
 from sundog.core.errors import DataError, InputError, UnknownNameError
 from sundog.core.files import write_json
 from sundog.core.run_folder import RunFolder
 from sundog.models.classifier import Classifier
+from sundog.models.feature_table import FeatureTable
 from sundog.models.fingerprint import model_fingerprint
 from sundog.report.page import Page, write_page
 from sundog.report.risk_page import risk_page
-from sundog.risk.accuracy_vs_risk import AccuracyVsRisk, accuracy_vs_risk
+from sundog.risk.accuracy_vs_risk import AccuracyVsRisk
 from sundog.risk.ensemble import ENSEMBLE_FILE, EnsembleModel
 from sundog.risk.estimator import PostHoc
 from sundog.risk.fit import Train
 from sundog.risk.fit_options import FitOptions
-from sundog.risk.metrics_table import RiskMetrics, metrics_table
+from sundog.risk.metrics_table import RiskMetrics
 from sundog.risk.model import RiskModel
 from sundog.risk.output import RiskOutput
 from sundog.risk.store import RISK_FILE, load_risk_model, save_risk_model
 from sundog.risk.wrapping import DEFAULT_METHODS, wrap
 
-LEAST_IMAGES = 10
-"""Images per window of accuracy against risk: fewer windows where there are fewer images."""
 Methods = Sequence[tuple[str, dict[str, Any]]]
 
 
@@ -82,6 +82,8 @@ def score_risks(
     options: FitOptions | None = None,
     windows: int = 10,
     shown: int = 25,
+    passed: FeatureTable | None = None,
+    fit_passed: FeatureTable | None = None,
     progress: bool | None = None,
     command: str = "",
 ) -> RiskRun:
@@ -102,6 +104,9 @@ def score_risks(
         options: of trained methods, and the seed.
         windows: of accuracy against risk.
         shown: images at each end of a risk.
+        passed: features and logits of the scored images, if they are there already: methods that
+            need no more do not ask the classifier again.
+        fit_passed: the same of ``fit_on``.
         progress: None shows it on a terminal.
         command: how to reproduce, shown on the page.
 
@@ -143,21 +148,24 @@ def score_risks(
             folder,
             train=train,
             options=options,
+            passed=passed if fit_on is None else fit_passed,
             progress=progress,
         )
-        images = aligned_set(subject)
         own = fit_on is None and isinstance(model, RiskModel)
         notes += _overlap(subject, fit_on, model)
-        output = score_images(
-            model,
-            images,
-            folder,
-            size=subject.size,
-            resize=subject.resize,
-            batch_size=subject.batch_size,
-            own=own,
-            progress=progress,
-        )
+        if passed is not None and isinstance(model, RiskModel) and _on_arrays(model, passed):
+            output = replace(model.score_arrays(passed, own=own), indices=passed.indices)
+        else:
+            output = score_images(
+                model,
+                aligned_set(subject),
+                folder,
+                size=subject.size,
+                resize=subject.resize,
+                batch_size=subject.batch_size,
+                own=own,
+                progress=progress,
+            )
         rows = _rows(output)
         foreign = None
         if outlying is not None:
@@ -178,10 +186,17 @@ def score_risks(
         metrics: RiskMetrics | None = None
         along: dict[str, AccuracyVsRisk] = {}
         if known.any():
-            metrics, along = _measure(
-                subject, output, rows, groups, foreign, classes, windows, options.seed
+            metrics, along = measure_risks(
+                subject,
+                output,
+                rows,
+                groups=groups,
+                foreign=foreign,
+                classes=classes,
+                windows=windows,
+                seed=options.seed,
             )
-            _write(folder, metrics, along)
+            write_measures(folder, metrics, along)
         else:
             notes.append("The images have no labels: only the risks themselves are shown.")
         if skipped := len(subject.image_set.skipped):
@@ -247,6 +262,7 @@ def _fitted(
     *,
     train: Train,
     options: FitOptions,
+    passed: FeatureTable | None,
     progress: bool | None,
 ) -> RiskModel | EnsembleModel:
     """Return the fitted model: read back if an earlier run of this folder had fitted it."""
@@ -269,20 +285,30 @@ def _fitted(
         made = wrap([subject.classifier, *members], names, **parameters)
     else:
         made = wrap(subject.classifier, names, **parameters)
-    made.fit(
-        aligned_set(source),
-        train=train,
-        options=options,
-        size=subject.size,
-        resize=subject.resize,
-        out_dir=folder.path / "fit",
-        progress=progress,
-    )
+    if passed is not None and isinstance(made, RiskModel) and _on_arrays(made, passed):
+        made.fit_arrays(passed, seed=options.seed)
+    else:
+        made.fit(
+            aligned_set(source),
+            train=train,
+            options=options,
+            size=subject.size,
+            resize=subject.resize,
+            out_dir=folder.path / "fit",
+            progress=progress,
+        )
     if isinstance(made, EnsembleModel):
         made.save(stored)
     else:
         save_risk_model(made, stored, image_size=subject.size)
     return made
+
+
+def _on_arrays(model: RiskModel, passed: FeatureTable) -> bool:
+    """Return whether features and logits are all that the methods need, and are there."""
+    return all(isinstance(e, PostHoc) and not e.needs_images for e in model.estimators) and (
+        passed.features.shape[1] > 0 or not model.needs_features
+    )
 
 
 def _rows(output: RiskOutput) -> np.ndarray[Any, np.dtype[np.int64]]:
@@ -343,51 +369,3 @@ def _table(
     for name in (*output.fields, *output.scores):
         frame[name] = arrays[name]
     return frame
-
-
-def _measure(
-    subject: Subject,
-    output: RiskOutput,
-    rows: np.ndarray[Any, np.dtype[np.int64]],
-    groups: ImageGroups | None,
-    foreign: RiskOutput | None,
-    classes: Sequence[str] | None,
-    windows: int,
-    seed: int,
-) -> tuple[RiskMetrics, dict[str, AccuracyVsRisk]]:
-    labels = subject.labels[rows]
-    known = labels >= 0
-    part, ids = output[known], [subject.image_set.ids[i] for i in rows[known].tolist()]
-    names = subject.class_names
-    metrics = metrics_table(
-        part,
-        labels[known],
-        class_names=names,
-        groups=None if groups is None else groups.ids[rows[known]],
-        group_names=() if groups is None else groups.names,
-        outlying=foreign,
-        seed=seed,
-    )
-    arrays = part.numpy()
-    along: dict[str, AccuracyVsRisk] = {
-        name: accuracy_vs_risk(
-            arrays[name],
-            labels[known],
-            arrays["prediction"],
-            class_names=names,
-            windows=max(1, min(windows, len(ids) // LEAST_IMAGES)),
-            classes=classes,
-            ids=ids,
-        )
-        for name in part.fields
-    }
-    return metrics, along
-
-
-def _write(folder: RunFolder, metrics: RiskMetrics, along: dict[str, AccuracyVsRisk]) -> None:
-    folder.write_result("metrics", metrics.table)
-    folder.write_result("worst_groups", metrics.worst)
-    folder.write_result("correlations", metrics.correlations.table())
-    frames = [found.table().assign(field=name) for name, found in along.items()]
-    if frames:
-        folder.write_result("windows", pd.concat(frames, ignore_index=True))

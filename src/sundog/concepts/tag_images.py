@@ -54,7 +54,7 @@ def tag_images(
     if len(image_set) == 0:
         raise DataError(f"Image set {image_set.name!r}", expected="non-empty", got="no image")
     ready = [t if t.fitted else t.fit(image_set, seed=seed, progress=progress) for t in taggers]
-    scorers = [_scorer(tagger) for tagger in ready]
+    scorers = [scorer_of(tagger) for tagger in ready]
     looking = [i for i, tagger in enumerate(ready) if tagger.needs_images]
     found = score_images(
         image_set,
@@ -85,7 +85,12 @@ def tag_images(
     return join_scores(parts)
 
 
-def _scorer(tagger: Tagger) -> Scorer:
+def scorer_of(tagger: Tagger) -> Scorer:
+    """Return what :func:`~sundog.concepts.score_images.score_images` asks of a fitted tagger.
+
+    Whoever scores images for other purposes too can score them for the tagger in the same pass:
+    :func:`tag_images` then finds the scores in the cache.
+    """
     names = list(tagger.tag_names)
     return Scorer(
         name=tagger.name,

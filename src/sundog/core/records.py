@@ -26,6 +26,8 @@ class Manifest(BaseModel):
         created: UTC time in ISO 8601.
         data_fingerprint: hash of the image set's ids, or None.
         model_fingerprint: hash of the classifier, or None.
+        environment: what may differ when the run is continued, as JSON values: the hash of the
+            code, device, machine, what the run is compared with.
         status: ``running`` until the run has finished.
     """
 
@@ -39,6 +41,7 @@ class Manifest(BaseModel):
     created: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     data_fingerprint: str | None = None
     model_fingerprint: str | None = None
+    environment: dict[str, Any] = Field(default_factory=dict)
     status: Literal["running", "complete"] = "running"
 
     def identity(self) -> dict[str, Any]:

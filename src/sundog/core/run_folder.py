@@ -154,6 +154,21 @@ class RunFolder:
         self.manifest = self.manifest.model_copy(update={"status": "complete"})
         write_json(self.path / "manifest.json", self.manifest.model_dump(mode="json"))
 
+    def note(self, environment: Mapping[str, Any]) -> None:
+        """Keep in the manifest what may differ when the run is continued; the latest stands.
+
+        Args:
+            environment: JSON values by name; those of before stay if they are not given.
+
+        Raises:
+            RunFolderError: values that JSON does not have, or a folder opened for reading.
+        """
+        self._require_writable()
+        latest = {**self.manifest.environment, **_as_json(dict(environment))}
+        if latest != self.manifest.environment:
+            self.manifest = self.manifest.model_copy(update={"environment": latest})
+            write_json(self.path / "manifest.json", self.manifest.model_dump(mode="json"))
+
     def bind(self, table: str, specification: Mapping[str, Any]) -> None:
         """Fix what the parts of a table mean; a later run must say the same.
 
