@@ -12,7 +12,13 @@ from torch import Tensor
 
 from sundog.core.errors import InputError, UnknownNameError
 from sundog.core.shapes import Images
+from sundog.data.components.colour import transfer_colour
+from sundog.data.components.compression import transfer_compression
+from sundog.data.components.detail import transfer_detail
 from sundog.data.components.frame import frame_mask, transfer_frame
+from sundog.data.components.illumination import transfer_illumination
+from sundog.data.components.placement import transfer_placement
+from sundog.data.components.surround import surround_mask, transfer_surround
 from sundog.data.components.window import transfer_window, window_mask
 
 Transfer = Callable[..., Images]
@@ -41,8 +47,22 @@ class Family:
 FAMILIES: dict[str, Family] = {
     row.name: row
     for row in (
-        Family("window", transfer_window, True, "the pixels of a box at a fixed place", window_mask),
+        Family(
+            "window", transfer_window, True, "the pixels of a box at a fixed place", window_mask
+        ),
         Family("frame", transfer_frame, True, "the outer ring of the image", frame_mask),
+        Family(
+            "surround",
+            transfer_surround,
+            True,
+            "everything outside a centred ellipse",
+            surround_mask,
+        ),
+        Family("colour", transfer_colour, False, "mean and spread of each colour channel"),
+        Family("illumination", transfer_illumination, False, "the plane of light across the image"),
+        Family("detail", transfer_detail, False, "the strength of each spatial frequency"),
+        Family("compression", transfer_compression, False, "JPEG as strong as the donor's"),
+        Family("placement", transfer_placement, False, "where the content lies in its margin"),
     )
 }
 
