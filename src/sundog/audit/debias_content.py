@@ -138,5 +138,5 @@ def _facts(
     if data.alignment is not None:
         facts["alignment of the training images"] = str(data.alignment.share)
     if data.train.editor is not None:
-        facts["cue"] = f"known by masks in {data.train.editor.masked} of {len(data.train)} images"
+        facts["cue"] = data.train.editor.about
     return facts

@@ -20,6 +20,7 @@ from sundog.data.planted_view import PlantedMasks, planted_view
 from sundog.data.planting import Cue
 from sundog.data.transforms import Resize
 from sundog.debias.alignment import Alignment, measure_alignment
+from sundog.debias.cue_editor import AgainstEditor
 from sundog.debias.groups import Groups, make_groups
 from sundog.debias.mask_editor import MaskEditor
 from sundog.models.classifier import Classifier
@@ -53,7 +54,7 @@ class Part:
     groups: Groups | None = None
     attribute: Int64[np.ndarray, "images"] | None = None
     masks: MaskReader | None = None
-    editor: MaskEditor | None = None
+    editor: AgainstEditor | None = None
     raw: Int64[np.ndarray, "images"] | None = None
     agreeing: Int64[np.ndarray, "images"] | None = None
 

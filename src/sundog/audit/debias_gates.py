@@ -48,7 +48,9 @@ def known_needs(data: DebiasData) -> set[Need]:
     if data.validation.groups is not None:
         known.add("validation_groups")
     if data.train.editor is not None:
-        known |= {"masks", "pairs", "rankings"}
+        known |= {"pairs", "rankings"}
+        if data.train.masks is not None:
+            known.add("masks")
     return known
 
 

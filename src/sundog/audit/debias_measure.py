@@ -112,7 +112,9 @@ def measure(
         found["as_is"].append(ask(batch.images))
         if part.editor is not None:
             found["without"].append(ask(part.editor.removed(batch.images, batch.indices)))
-            agreeing = part.agreeing if part.agreeing is not None else part.labels
+            agreeing = part.labels
+            if part.agreeing is not None and not part.editor.by_label:
+                agreeing = part.agreeing
             swapped = part.editor.swapped(
                 batch.images,
                 batch.indices,

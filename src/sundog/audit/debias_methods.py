@@ -16,6 +16,7 @@ from sundog.core.errors import InputError
 from sundog.debias.adaptive_resampling import AdaptiveResampling
 from sundog.debias.afr import afr
 from sundog.debias.cue_augmentation import CueAugmentation
+from sundog.debias.cue_editor import CueEditor
 from sundog.debias.dfr import dfr
 from sundog.debias.group_dro import GroupDRO
 from sundog.debias.group_sampling import GroupReweighting, GroupSubsampling
@@ -169,12 +170,18 @@ def _noisy_removal(bench: Workbench) -> TrainingRecipe:
 def _cue_augmentation(bench: Workbench) -> TrainingRecipe:
     """Paste (``swap=paste``), recolour (``swap=recolour``) or paint over (``mode=remove``)."""
     part, given = bench.data.train, bench.given("cue_augmentation")
-    if part.editor is None or part.masks is None:
+    if part.editor is None:
         raise _without("masks")
-    editor = part.editor
+    editor: CueEditor = part.editor
     edits = {name: given.pop(name) for name in ("swap", "place") if name in given}
-    if edits:
-        editor = MaskEditor(part.images, part.masks, values=part.raw, **edits)
+    if edits and not isinstance(editor, MaskEditor):
+        raise InputError(
+            f"cue_augmentation:{next(iter(edits))}",
+            expected="given for a cue that is known by masks",
+            got=f"one that is {part.editor.about}",
+        )
+    if edits and isinstance(editor, MaskEditor):
+        editor = editor.with_edits(**edits)
     if "mode" in given:
         given["modes"] = (given.pop("mode"),)
     return CueAugmentation(editor, **given)

@@ -53,3 +53,38 @@ class CueEditor(Protocol):
     def describe(self) -> dict[str, Any]:
         """Return everything that decides an edit, as JSON."""
         ...
+
+
+class AgainstEditor(CueEditor, Protocol):
+    """An editor that can also show a cue that conflicts with the label: for measuring.
+
+    Attributes:
+        by_label: whether donors go by class; else by the value of the cue.
+    """
+
+    by_label: bool
+
+    @property
+    def about(self) -> str:
+        """In words, how the cue is known."""
+        ...
+
+    def swapped(
+        self,
+        images: Images,
+        indices: Labels,
+        *,
+        seed: int,
+        moves: Moves | None = None,
+        avoid: Labels | None = None,
+    ) -> Images:
+        """Return the images with a drawn cue.
+
+        Args:
+            images: as for :meth:`CueEditor.swapped`.
+            indices: likewise.
+            seed: likewise.
+            moves: likewise.
+            avoid: ``int64[batch]``, class or value that an image does not get; None: any.
+        """
+        ...

@@ -76,6 +76,8 @@ class MaskEditor:
         self._masks = masks
         self._swap = swap
         self._place = place
+        self._values = values
+        self.by_label = values is None
         areas = mask_areas(masks)
         keys = images.image_set.labels if values is None else np.asarray(values, dtype=np.int64)
         if keys.shape != areas.shape:
@@ -90,6 +92,16 @@ class MaskEditor:
 
     def __len__(self) -> int:
         return len(self._images)
+
+    @property
+    def about(self) -> str:
+        """In words, how the cue is known."""
+        return f"known by masks in {self.masked} of {len(self)} images"
+
+    def with_edits(self, **edits: Any) -> MaskEditor:
+        """Return an editor of the same images and masks with other ``swap`` or ``place``."""
+        given = {"swap": self._swap, "place": self._place, **edits}
+        return MaskEditor(self._images, self._masks, values=self._values, **given)
 
     def describe(self) -> dict[str, Any]:
         """Return the options and the identity of images and masks."""

@@ -24,7 +24,8 @@ NEEDS: dict[Need, str] = {
     "train_groups": "the group (class x attribute) of every training image",
     "validation_groups": "the group of some validation images, 90 or more per group",
     "masks": "where the cue is, or a template of it",
-    "pairs": "images with and without the cue that are otherwise the same",
+    "pairs": "images with and without the cue that are otherwise the same: from a mask of it, or "
+    "from a cue that an audit found",
     "aleatoric": "the aleatoric risk or a label-error score of every training image",
     "density": "how well represented each training image is (measured on the way)",
     "errors": "what a first model gets wrong, and a gate that lets it pass",
@@ -148,7 +149,7 @@ METHODS: dict[str, DebiasMethod] = {
         DebiasMethod(
             name="cue_augmentation",
             kind="training",
-            needs=("masks",),
+            needs=("pairs",),
             full_alignment=True,
             cost="1 x",
             summary="the cue is pasted, recoloured or painted over independently of the label",
