@@ -123,6 +123,21 @@ def test_a_part_is_filled_in_and_a_larger_one_is_that_of_the_mean_image(prepared
     assert torch.allclose(both.removed(images, everything()), wide.transfer(images, plain))
 
 
+def test_a_property_is_averaged_over_donors_of_all_classes(prepared, images):
+    colour = Component("colour")
+    editor = ComponentEditor(prepared, [colour])
+    chosen = [d for c in range(CLASSES) for d in range(c, N, CLASSES)[:4]]  # 12, four per class
+    each = [colour.transfer(images, images[d : d + 1].expand_as(images)) for d in chosen]
+    found = editor.removed(images, everything())
+    assert torch.allclose(found, torch.stack(each).mean(dim=0), atol=1e-6)
+    plain = Component("placement")
+    mean = torch.stack([images[c::CLASSES].mean(dim=0) for c in range(CLASSES)]).mean(dim=0)
+    assert torch.allclose(
+        ComponentEditor(prepared, [plain]).removed(images, everything()),
+        plain.transfer(images, mean[None].expand_as(images)),
+    )
+
+
 def test_donors_may_come_from_another_set(prepared, images):
     other = PreparedImages(
         from_arrays(np.full((3, SIZE, SIZE, 3), 255, np.uint8), np.arange(3), list("abc")),

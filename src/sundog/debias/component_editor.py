@@ -23,6 +23,10 @@ MOST_INPAINTED = 0.5
 """A component of a larger share of the image cannot be filled in from its surroundings."""
 AVERAGED = 512
 """Images, class-balanced, whose mean stands for an image without the component."""
+PANEL = 10
+"""Donors, spread over the classes, whose property is averaged for an image without it."""
+SHIFTING = ("placement",)
+"""Families that would show an image several times on average: the mean image's is used."""
 ATTEMPTS = 8
 """Draws of a donor for an image until one can be decoded."""
 
@@ -33,8 +37,9 @@ class ComponentEditor:
     ``swapped`` puts the components of a donor into each image, all of the same donor: an image of
     a class drawn uniformly from all classes, the own among them, so that what is put there says
     nothing about the label. ``removed`` fills a local component in from its surroundings
-    (:func:`sundog.debias.inpaint.inpaint`); where that cannot be done, because it covers more than
-    half of the image or is a property of all of it, it takes the component of the mean image.
+    (:func:`sundog.debias.inpaint.inpaint`); one of more than half of the image becomes that of the
+    mean image; a property of all of it is averaged over donors of all classes: the mean of the
+    images that they lead to.
 
     Components are moved in the images as they are read; the result is then mirrored and shifted as
     the training image was.
@@ -93,6 +98,7 @@ class ComponentEditor:
         self._speaks_for = tuple(sorted({int(c) for c in speaks_for}))
         self._mask, self._whole = _split(self.components, self.image_size)
         self._mean: Tensor | None = None
+        self._typical: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self._images)
@@ -125,9 +131,8 @@ class ComponentEditor:
         cleaned = images
         if self._whole:
             plain = self._unmoved(images, indices, moves)
-            mean = self._average().to(plain).expand_as(plain)
             for component in self._whole:
-                plain = component.transfer(plain, mean)
+                plain = self._neutral(component, plain)
             cleaned = _moved(plain, moves).to(images)
         if self._mask is None:
             return cleaned
@@ -213,6 +218,29 @@ class ComponentEditor:
             for batch in batches
             for i, image in zip(batch.indices, batch.images, strict=True)
         }
+
+    def _neutral(self, component: Component, images: Images) -> Images:
+        """Return the images with the component of no class."""
+        if component.mask(*self.image_size) is not None or component.family in SHIFTING:
+            return component.transfer(images, self._average().to(images).expand_as(images))
+        donors = self._panel().to(images)
+        total = torch.zeros_like(images)
+        for donor in donors:
+            total += component.transfer(images, donor[None].expand_as(images))
+        return total / len(donors)
+
+    def _panel(self) -> Images:
+        """Return donors spread over the classes, ``float[donors, 3, height, width]``."""
+        if self._typical is None:
+            classes = list(self._donors)
+            places = np.linspace(0, len(classes) - 1, min(PANEL, len(classes))).round()
+            each = -(-PANEL // len(classes))
+            chosen = [int(i) for p in places for i in self._donors[classes[int(p)]][:each]]
+            read = self._read(chosen)
+            if not read:
+                raise DataError("Donors of the cue", expected="readable", got="none of them")
+            self._typical = torch.stack([read[i] for i in chosen if i in read])
+        return self._typical
 
     def _average(self) -> Tensor:
         """Return the mean image ``float[1, 3, height, width]``, every class with equal weight."""
