@@ -139,6 +139,23 @@ def test_patch_border_and_tint_by_hand():
     assert bool(tint.masks.all())
 
 
+def test_conjunction_by_hand():
+    batch = images(40, 40, 60)
+    labels = torch.arange(40) % 4
+    cue = make_cue("conjunction", class_count=4, amount=0.3, size=0.2, margin=0.1)
+    planted = cue.plant(batch, labels, ids(40))
+    colours = torch.tensor([COLOURS[0], COLOURS[2]])
+    drawn = []
+    for i, label in enumerate(labels.tolist()):
+        for first in (0, 1):
+            expected = 0.7 * batch[i] + 0.3 * colours[(first + label) % 2][:, None, None]
+            expected[:, 28:36, 48:56] = colours[first][:, None, None]
+            if torch.allclose(expected, planted.images[i]):
+                drawn.append((label, first))
+    assert len(drawn) == 40  # exactly one of the two explains each image
+    assert {(label, first) for label in range(4) for first in (0, 1)} == set(drawn)
+
+
 def test_background_is_outside_the_ellipse():
     batch = images(1, 30, 50)
     planted = make_cue("background", class_count=10, keep=0.6).plant(
@@ -248,6 +265,8 @@ def test_bad_cues_are_refused():
         ("border", {"width": 0.6}),
         ("tint", {"amount": 1.5}),
         ("background", {"keep": 0}),
+        ("conjunction", {"amount": 0}),
+        ("conjunction", {"corner": "middle"}),
         ("brightness", {"first": 1.0, "last": 1.0}),
         ("blur", {"last": 0.5}),
         ("jpeg", {"first": 100}),

@@ -137,6 +137,22 @@ def test_seeds_and_cues_draw_independently():
         assert stats.chi2_contingency(table).pvalue > 1e-3
 
 
+def test_each_attribute_of_a_conjunction_alone_says_nothing():
+    count = 2000
+    labels = torch.arange(count) % 2
+    black = torch.zeros(count, 3, 8, 8)
+    planted = make_cue("conjunction", class_count=2, size=0.25).plant(
+        black, labels, [str(i) for i in range(count)]
+    )
+    blue = planted.images[:, 2] > planted.images[:, 0]
+    patch, tint = blue[:, 7, 7], blue[:, 0, 0]
+    assert torch.equal((patch == tint), labels == 0)
+    for attribute in (patch, tint):
+        table = [[int((attribute & (labels == c)).sum()) for c in (0, 1)]]
+        table += [[count // 2 - n for n in table[0]]]
+        assert stats.chi2_contingency(np.array(table)).pvalue > 1e-3
+
+
 def test_random_places_differ_between_images_and_stay_inside():
     batch = torch.zeros(30, 3, 32, 32)
     cue = make_cue("patch", class_count=4, corner="random", size=0.25, margin=0)

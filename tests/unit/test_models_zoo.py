@@ -149,6 +149,7 @@ def test_torchvision_checkpoints_load_into_the_reference_resnet(tmp_path):
     [
         ("small-cnn", {"class_names": ["a", "b"], "input_size": 28}),
         ("cnn5", {"classes": 3, "mean": (0.1, 0.2, 0.3), "std": (1 / 3, 0.7, 0.9)}),
+        ("small-vit", {"classes": 5, "input_size": 32}),
         ("efficientnet-lite0", {"classes": "imagenette"}),
         ("efficientnet-lite0", {"classes": 4, "class_names": ["a", "b", "c", "d"]}),
         ("timm:resnet10t", {"classes": 3, "output": "probabilities"}),

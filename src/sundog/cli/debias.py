@@ -30,7 +30,8 @@ def debias(
         typer.Option(
             "--network",
             help="Instead of --model: train this network from scratch for every seed, plainly and "
-            "by each method (small-cnn, cnn5, lab-cnn, resnet18, timm:NAME, torchvision:NAME).",
+            "by each method (small-cnn, cnn5, lab-cnn, resnet18, small-vit, timm:NAME, "
+            "torchvision:NAME).",
         ),
     ] = None,
     out: options.Out = Path("debias-run"),

@@ -16,7 +16,8 @@ def train(
     network: Annotated[
         str,
         typer.Option(
-            "--network", help="small-cnn, cnn5, lab-cnn, resnet18, timm:NAME or torchvision:NAME."
+            "--network",
+            help="small-cnn, cnn5, lab-cnn, resnet18, small-vit, timm:NAME or torchvision:NAME.",
         ),
     ] = "small-cnn",
     validation: Annotated[

@@ -16,6 +16,7 @@ from sundog.core.seeds import generator
 from sundog.core.shapes import Images, Labels
 from sundog.data.cues.background import plant_background
 from sundog.data.cues.border import plant_border
+from sundog.data.cues.conjunction import plant_conjunction
 from sundog.data.cues.levels import plant_blur, plant_brightness, plant_jpeg
 from sundog.data.cues.patch import plant_patch
 from sundog.data.cues.pixel import plant_pixel
@@ -59,6 +60,7 @@ CUES: dict[str, CueKind] = {
         CueKind("brightness", plant_brightness, False, "the class's gain"),
         CueKind("blur", plant_blur, False, "the class's Gaussian blur"),
         CueKind("jpeg", plant_jpeg, False, "the class's JPEG quality"),
+        CueKind("conjunction", plant_conjunction, False, "patch and tint that only together tell"),
         CueKind("position", plant_position, False, "the shrunk content at the class's place"),
     )
 }

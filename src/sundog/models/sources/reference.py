@@ -7,6 +7,7 @@ from torch import nn
 from sundog.core.errors import InputError, UnknownNameError
 from sundog.models.lab_nets import LAB_SIZE, LabCNN
 from sundog.models.nets import CNN5, ResNet18, SmallCNN
+from sundog.models.small_vit import SmallViT
 from sundog.models.sources.source import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -15,11 +16,12 @@ from sundog.models.sources.source import (
     seeded_weights,
 )
 
-REFERENCE: dict[str, type[SmallCNN] | type[CNN5] | type[LabCNN] | type[ResNet18]] = {
+REFERENCE: dict[str, type[SmallCNN | CNN5 | LabCNN | ResNet18 | SmallViT]] = {
     "small-cnn": SmallCNN,
     "cnn5": CNN5,
     "lab-cnn": LabCNN,
     "resnet18": ResNet18,
+    "small-vit": SmallViT,
 }
 
 

@@ -1,0 +1,74 @@
+"""The images of a setting: training and held-out part, without any cue."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.planted.photographs import photograph_crops
+from sundog.data.image_set import ImageSet
+from sundog.data.load import load_image_set
+from sundog.data.transforms import Resize
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """Images without a cue.
+
+    Attributes:
+        name: of the data set.
+        train: for training.
+        held_out: for everything that is measured.
+        size: side in pixels at which they are used.
+        resize: how they are brought to size.
+    """
+
+    name: str
+    train: ImageSet
+    held_out: ImageSet
+    size: int
+    resize: Resize = "pad"
+
+
+@lru_cache(maxsize=4)
+def open_data(name: str, seed: int, imagenette: Path | None = None) -> Data:
+    """Open a data set; the seed decides which images are used and which are held out.
+
+    Args:
+        name: ``digits``, ``faces``, ``photographs`` or ``imagenette``.
+        seed: of the network.
+        imagenette: folder with ``train/CLASS`` and ``validation/CLASS``.
+    """
+    if name == "digits":
+        parts = (load_image_set("digits", split=split) for split in ("train", "validation"))
+        return Data(name, *parts, size=28)
+    if name == "faces":
+        faces = load_image_set("faces")
+        first, second = _halves(faces, seed)
+        return Data(name, faces.subset(first), faces.subset(second), size=32)
+    if name == "photographs":
+        return Data(
+            name,
+            photograph_crops("train", per_class=200, size=48, seed=seed),
+            photograph_crops("held-out", per_class=60, size=48, seed=seed),
+            size=48,
+        )
+    if name == "imagenette":
+        if imagenette is None:
+            raise SystemExit("imagenette needs --imagenette FOLDER (train/CLASS, validation/CLASS)")
+        train = load_image_set(imagenette, split="train", limit=3000, seed=seed)
+        held_out = load_image_set(imagenette, split="validation", limit=1000, seed=seed)
+        return Data(name, train, held_out, size=64, resize="crop")
+    raise SystemExit(f"no data set {name!r}")
+
+
+def _halves(images: ImageSet, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the positions of two halves with as many images of each class."""
+    rng = np.random.default_rng(seed)
+    first, second = [], []
+    for label in range(len(images.class_names)):
+        order = rng.permutation(np.flatnonzero(images.labels == label))
+        first.append(order[: len(order) // 2])
+        second.append(order[len(order) // 2 :])
+    return np.sort(np.concatenate(first)), np.sort(np.concatenate(second))

@@ -1,0 +1,77 @@
+"""A classification set from the embedded photographs: which photograph is a small crop from?"""
+
+import numpy as np
+import torch
+
+from sundog.core.seeds import generator
+from sundog.data.arrays import from_arrays
+from sundog.data.image_set import ImageSet
+from sundog.data.load import load_image_set
+from sundog.data.transforms import resize_image
+
+PHOTOGRAPHS = {
+    "astronaut": "astronaut.png",
+    "brick": "brick.png",
+    "photographer": "camera.png",
+    "cat": "chelsea.png",
+    "coffee": "coffee.png",
+    "coins": "coins.png",
+    "grass": "grass.png",
+    "gravel": "gravel.png",
+    "galaxies": "hubble_deep_field.jpg",
+    "rocket": "rocket.jpg",
+}
+"""Class and file; photographs whose licence is not stated are left out."""
+STRIPES = 4
+"""A photograph is cut into so many stripes; training crops come from the even ones, the others are
+held out, so that no pixel is in both."""
+CROP = (36, 92)
+"""Smallest and largest side of a crop in pixels of the photograph."""
+GREY = 0.5
+"""Share of the crops without colour."""
+NOISE = 0.04
+"""Standard deviation of the noise."""
+
+
+def photograph_crops(part: str, *, per_class: int, size: int, seed: int) -> ImageSet:
+    """Return random crops, each of another size, contrast, brightness and colour cast.
+
+    Args:
+        part: ``train`` or ``held-out``.
+        per_class: crops of each photograph.
+        size: side of the resulting images in pixels.
+        seed: of all draws.
+    """
+    photographs = load_image_set("photos")
+    images, labels = [], []
+    for label, file in enumerate(PHOTOGRAPHS.values()):
+        pixels = photographs.image(photographs.sources.index(file))
+        for number in range(per_class):
+            draw = generator(seed, "crop", part, file, number)
+            images.append(_crop(pixels, part == "train", size, draw))
+            labels.append(label)
+    return from_arrays(
+        np.stack(images), labels, tuple(PHOTOGRAPHS), layout="NHWC", name=f"photographs-{part}"
+    )
+
+
+def _crop(pixels: np.ndarray, even: bool, size: int, draw: torch.Generator) -> np.ndarray:
+    """Return one crop, ``uint8[size, size, 3]``."""
+    chance = torch.rand(8, generator=draw).tolist()
+    height, width = pixels.shape[:2]
+    stripe = width // STRIPES
+    side = min(stripe, height, int(CROP[0] + chance[0] * (CROP[1] - CROP[0] + 1)))
+    start = stripe * (2 * int(chance[1] * STRIPES / 2) + (0 if even else 1))
+    left = start + int(chance[2] * (stripe - side + 1))
+    top = int(chance[3] * (height - side + 1))
+    crop = resize_image(pixels[top : top + side, left : left + side], (size, size))
+    if chance[4] < 0.5:
+        crop = crop.flip(2)
+    if chance[5] < GREY:
+        crop = crop.mean(dim=0, keepdim=True).expand(3, -1, -1)
+    cast = 0.8 + 0.4 * torch.rand(3, 1, 1, generator=draw)
+    middle = crop.mean()
+    crop = middle + (crop - middle) * (0.5 + 0.7 * chance[6])
+    crop = (crop + 0.4 * (chance[7] - 0.5)) * cast
+    crop = crop + NOISE * torch.randn(3, size, size, generator=draw)
+    return (crop.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
