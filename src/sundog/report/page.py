@@ -7,7 +7,6 @@ its content-security policy forbids the browser to load anything else. All text 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -19,33 +18,11 @@ from markupsafe import Markup
 
 from sundog.core.errors import InputError
 from sundog.core.files import write_text
-from sundog.report.picture import LEVELS, Encoded, Picture, encode
-from sundog.report.table import Table, show
+from sundog.report.picture import LEVELS, Encoded, encode
+from sundog.report.section import Section as Section
+from sundog.report.section_tree import Tree
 
 MAX_BYTES = 5_000_000
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of a page, in this order: text, tables, pictures, facts, code, notes.
-
-    Attributes:
-        title: its heading.
-        text: paragraphs.
-        tables: with captions.
-        pictures: with captions and alt texts.
-        facts: name → value, for settings.
-        code: a command or snippet, shown as it is.
-        notes: small print, for limits.
-    """
-
-    title: str
-    text: Sequence[str] = ()
-    tables: Sequence[Table] = ()
-    pictures: Sequence[Picture] = ()
-    facts: Mapping[str, object] = field(default_factory=dict)
-    code: str = ""
-    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -61,6 +38,8 @@ class Page:
         lead: one or two sentences under the headline.
         footer: the last line, for instance version and date; nothing is added to it.
         word: stands above the headline instead of the tone's own word.
+        answers: question → sentence, under the headline: for answers that need more than one.
+        alarms: what the reader must know before anything else, e.g. that a part is missing.
     """
 
     title: str
@@ -70,6 +49,8 @@ class Page:
     lead: str = ""
     footer: str = ""
     word: str = ""
+    answers: Mapping[str, str] = field(default_factory=dict)
+    alarms: Sequence[str] = ()
 
 
 _WORDS = {
@@ -111,32 +92,27 @@ def render(page: Page, *, max_bytes: int = MAX_BYTES) -> str:
         )
     if page.tone not in _WORDS:
         raise InputError("tone", expected=f"one of {sorted(_WORDS)}", got=repr(page.tone))
-    if any(not section.title.strip() for section in page.sections):
-        raise InputError("section", expected="a title", got="an empty one")
-    template = _environment().get_template("page.html")
     loader = _environment().loader
     if loader is None:
         raise InputError("templates", expected="installed with the package", got="none")
     style = Markup(loader.get_source(_environment(), "page.css")[0])  # noqa: S704 (own file)
-    shown = [[show(table) for table in section.tables] for section in page.sections]
-    size = 0
-    for scale, quality in LEVELS:
-        pictures: list[list[Encoded]] = [
-            [encode(picture, scale=scale, quality=quality) for picture in section.pictures]
-            for section in page.sections
-        ]
-        html = template.render(
-            page=page,
-            word=page.word or _WORDS[page.tone],
-            anchors=_anchors([section.title for section in page.sections]),
-            tables=shown,
-            pictures=pictures,
-            style=style,
+    tree = Tree.plant(page.sections)
+
+    def fill(encoded: Sequence[Encoded]) -> str:
+        template = _environment().get_template("page.html")
+        return template.render(
+            page=page, word=page.word or _WORDS[page.tone], tree=tree, encoded=encoded, style=style
         )
-        size = len(html.encode("utf-8"))
+
+    blank = Encoded(uri="", width=1, height=1)
+    bare = len(fill([blank] * len(tree.pictures)).encode("utf-8"))
+    size = bare
+    for scale, quality in LEVELS:
+        encoded = [encode(picture, scale=scale, quality=quality) for picture in tree.pictures]
+        size = bare + sum(map(_bytes, encoded))
         if size <= max_bytes:
-            return html
-        if not any(pictures):
+            return fill(encoded)
+        if not encoded:
             break
     raise InputError(
         "page",
@@ -151,10 +127,6 @@ def write_page(page: Page, path: str | os.PathLike[str], *, max_bytes: int = MAX
     return write_text(path, render(page, max_bytes=max_bytes))
 
 
-def _anchors(titles: Sequence[str]) -> list[str]:
-    """Return one distinct ASCII id per title."""
-    taken: list[str] = []
-    for number, title in enumerate(titles, start=1):
-        anchor = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:40] or f"section-{number}"
-        taken.append(f"{anchor}-{number}" if anchor in taken else anchor)
-    return taken
+def _bytes(encoded: Encoded) -> int:
+    """Return how much longer a page is with this picture: its data and the digits of its size."""
+    return len(encoded.uri) + len(str(encoded.width)) + len(str(encoded.height)) - 2
