@@ -55,8 +55,8 @@ def commands_of(summary: AuditSummary, *, folder: Path, command: str = "") -> Co
     made = command or (stored if isinstance(stored, str) else "")
     return Commands(
         debias=f"sundog debias {data} --model {model}{options} --from-audit {run}",
-        review=f"sundog review {shlex.quote(str(folder / 'inspect'))}",
-        again=f"sundog audit MENDED_MODEL {data}{options} -o NEW_RUN --baseline {run}",
+        review=f"sundog review {run}",
+        again=f"sundog audit MENDED_MODEL {data}{options} -o NEW_RUN --before {run}",
         repeat=made or f"sundog audit --from {run} -o NEW_RUN",
     )
 

@@ -11,18 +11,17 @@ from sundog.report import phrases
 from sundog.report.audit_commands import Commands
 from sundog.report.audit_pictures import LARGE, Shelf, rows_of
 from sundog.report.audit_words import (
-    REJECTED,
     SPURIOUS,
     adjusted,
     bare_points,
     bare_share,
     clip,
-    decided,
+    dismissed,
     known,
     listed,
+    people,
     percent,
     points,
-    sentence,
 )
 from sundog.report.blocks import Action, Badge, Gallery, Photo
 from sundog.report.dose_curve import DoseCurve
@@ -63,7 +62,7 @@ def cues_section(summary: AuditSummary, shelf: Shelf, commands: Commands) -> lis
 
 def order_cues(summary: AuditSummary) -> list[CueRecord]:
     """Return the cues as claimed (strongest first), those that people rejected last."""
-    return sorted(summary.cues, key=lambda cue: summary.verdicts.get(cue.id) in REJECTED)
+    return sorted(summary.cues, key=lambda cue: dismissed(summary, cue.id))
 
 
 def claim(cue: CueRecord) -> str:
@@ -100,14 +99,16 @@ def _cue(
             Badge(adjusted(cue.p_adjusted)),
             Badge("part of the image" if cue.kind == "local" else "property of the whole image"),
             Badge(f"speaks for {listed(cue.classes)}"),
-            Badge(decided(verdict), "alarm" if verdict in SPURIOUS else "plain"),
+            Badge(people(summary, cue.id), "alarm" if verdict in SPURIOUS else "plain"),
         ],
         text=[claim(cue), *filter(None, [reliance(cue)])],
         galleries=_galleries(cue, shelf),
         charts=[_chart(cue)],
         curves=_curves(cue),
-        action=_action(cue, verdict, commands),
-        notes=[sentence(cue.note)] if cue.note else [],
+        action=_action(cue, summary, commands),
+        notes=[
+            sentence(note) for note in (cue.note, summary.judged_before.get(cue.id, "")) if note
+        ],
         fold=number > OPEN,
     )
 
@@ -194,24 +195,21 @@ def _curves(cue: CueRecord) -> list[DoseCurve]:
     return curves
 
 
-def _action(cue: CueRecord, verdict: str | None, commands: Commands) -> Action:
-    if verdict in REJECTED:
-        return Action(
-            f"Nothing: {decided(verdict)}. The dependence is real, but it was judged to be wanted; "
-            "it is left out of the repairs."
-        )
+def _action(cue: CueRecord, summary: AuditSummary, commands: Commands) -> Action:
+    if dismissed(summary, cue.id):
+        return Action(f"Nothing: {people(summary, cue.id)}. It is left out of the repairs.")
     size = known(cue.reliance).value
     worth = "" if math.isnan(size) or size <= 0 else f" About {bare_points(size)} of accuracy will "
     worth += "fall away where the cue is missing or wrong." if worth else ""
-    if verdict in SPURIOUS:
+    if summary.verdicts.get(cue.id) in SPURIOUS:
         return Action(
             f"Mend the classifier without it, then audit it again on the same images.{worth}",
-            commands.debias,
+            f"{commands.debias}\n{commands.again}",
         )
     return Action(
         "Does it belong to the class? Judge it on the review page. If it does not, mend the "
         f"classifier without it and audit it again on the same images.{worth}",
-        f"{commands.review}\n{commands.debias}",
+        f"{commands.review}\n{commands.debias}\n{commands.again}",
     )
 
 
@@ -221,6 +219,4 @@ def _capital(text: str) -> str:
 
 def strongest(summary: AuditSummary) -> CueRecord | None:
     """Return the first cue that nobody rejected, or None."""
-    return next(
-        (cue for cue in order_cues(summary) if summary.verdicts.get(cue.id) not in REJECTED), None
-    )
+    return next((cue for cue in summary.cues if not dismissed(summary, cue.id)), None)

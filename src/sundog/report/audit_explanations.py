@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 from sundog.core.audit.summary import AuditSummary, Explanations, MethodScore
 from sundog.report import phrases
-from sundog.report.audit_pictures import WIDE, Shelf
+from sundog.report.audit_pictures import Shelf
 from sundog.report.audit_words import clip, known, listed
+from sundog.report.blocks import Gallery
 from sundog.report.interval_chart import IntervalChart, IntervalRow
-from sundog.report.picture import Picture
 from sundog.report.section import Section
 
 TITLE = "Which explanations to believe"
-DRAWN, PICTURED = 24, 4
+DRAWN, PICTURED = 24, 12
 
 
 def explanations_section(summary: AuditSummary, shelf: Shelf) -> list[Section]:
@@ -26,17 +26,6 @@ def explanations_section(summary: AuditSummary, shelf: Shelf) -> list[Section]:
         *_chart(made.scores, "deletion", "lower"),
         *_chart(made.scores, "insertion", "higher"),
     ]
-    pictures = []
-    for file in made.pictures[:PICTURED]:
-        pixels = shelf.pixels(file, side=WIDE)
-        if pixels is not None:
-            pictures.append(
-                Picture(
-                    pixels,
-                    "What the maps show. A map proposes where to look; the causal tests decide.",
-                    f"Maps of images by {listed(methods_of(made))}.",
-                )
-            )
     return [
         Section(
             title=TITLE,
@@ -47,7 +36,7 @@ def explanations_section(summary: AuditSummary, shelf: Shelf) -> list[Section]:
                 "(grey) know nothing of the classifier.",
             ],
             charts=charts,
-            pictures=pictures,
+            galleries=_maps(made, shelf),
         )
     ]
 
@@ -73,6 +62,17 @@ def believed(made: Explanations) -> str:
 def methods_of(made: Explanations) -> list[str]:
     """Return the methods that are no controls."""
     return [row.method for row in made.scores if not row.control]
+
+
+def _maps(made: Explanations, shelf: Shelf) -> list[Gallery]:
+    method = clip(made.most_faithful or next(iter(methods_of(made)), ""), 60).replace("_", " ")
+    photos = [
+        shelf.photo(file, words="", alt=f"Map of an image by {method}")
+        for file in made.pictures[:PICTURED]
+    ]
+    whole = [photo for photo in photos if photo is not None]
+    title = f"Maps by {method}: they propose where to look; the causal tests decide"
+    return [Gallery(title, whole)] if whole else []
 
 
 def _chart(scores: Sequence[MethodScore], metric: str, better: str) -> list[IntervalChart]:

@@ -15,14 +15,15 @@ from sundog.report import phrases
 from sundog.report.audit_commands import Commands
 from sundog.report.audit_pictures import Shelf
 from sundog.report.audit_words import (
-    REJECTED,
     SPURIOUS,
     adjusted,
     clip,
-    decided,
+    dismissed,
     gap,
+    people,
     percent,
     quoted,
+    remarks,
     sentence,
 )
 from sundog.report.blocks import Action, Badge, Gallery, Photo
@@ -62,7 +63,7 @@ def findings_section(summary: AuditSummary, shelf: Shelf, commands: Commands) ->
             action=Action(
                 "Say of each finding whether the concept belongs to the class; then mend the "
                 "classifier with what was confirmed.",
-                f"{commands.review}\n{commands.debias}",
+                f"{commands.review}\n{commands.debias}\n{commands.again}",
             ),
             parts=[*parts, _all(ordered, summary)],
         )
@@ -73,7 +74,7 @@ def order_findings(summary: AuditSummary) -> list[Finding]:
     """Return the findings in order: own ones, other views of the same, those people rejected."""
 
     def last(finding: Finding) -> tuple[bool, bool]:
-        return summary.verdicts.get(finding.id) in REJECTED, bool(finding.explained_by)
+        return dismissed(summary, finding.id), bool(finding.explained_by)
 
     return sorted((f for f in summary.findings if str(f.kind) != "cue"), key=last)
 
@@ -83,7 +84,7 @@ def standing(summary: AuditSummary) -> list[Finding]:
     return [
         finding
         for finding in order_findings(summary)
-        if not finding.explained_by and summary.verdicts.get(finding.id) not in REJECTED
+        if not finding.explained_by and not dismissed(summary, finding.id)
     ]
 
 
@@ -121,20 +122,19 @@ def error_claim(finding: Finding) -> str:
 
 
 def _one(finding: Finding, summary: AuditSummary, shelf: Shelf, *, number: int) -> Section:
-    verdict = summary.verdicts.get(finding.id)
     return Section(
         title=f"{number}. {clip(finding.class_name, 60) or 'All classes'}: {_names(finding)}",
-        badges=_badges(finding, verdict),
+        badges=_badges(finding, summary),
         text=[error_claim(finding), *filter(None, [_more(finding)])],
         galleries=_galleries(finding, summary, shelf),
         charts=_chart(finding),
-        action=Action(_advice(finding, verdict)),
-        notes=[sentence(finding.note)] if finding.note else [],
+        action=Action(_advice(finding, summary)),
+        notes=remarks(finding.note, summary.judged_before.get(finding.id)),
         fold=number > OPEN,
     )
 
 
-def _badges(finding: Finding, verdict: str | None) -> list[Badge]:
+def _badges(finding: Finding, summary: AuditSummary) -> list[Badge]:
     found = [Badge(f"{adjusted(finding.p_adjusted)} over {finding.tests:,} tests")]
     again = finding.replication
     if again is None:
@@ -147,7 +147,8 @@ def _badges(finding: Finding, verdict: str | None) -> list[Badge]:
         found.append(Badge(words, "plain" if again.status == "confirmed" else "unsure"))
     if finding.explained_by:
         found.append(Badge(f"another view of {quoted(finding.explained_by)}"))
-    found.append(Badge(decided(verdict), "alarm" if verdict in SPURIOUS else "plain"))
+    confirmed = summary.verdicts.get(finding.id) in SPURIOUS
+    found.append(Badge(people(summary, finding.id), "alarm" if confirmed else "plain"))
     return found
 
 
@@ -209,9 +210,9 @@ def _photo(evidence: Evidence, summary: AuditSummary, shelf: Shelf) -> Photo | N
     )
 
 
-def _advice(finding: Finding, verdict: str | None) -> str:
-    if verdict in REJECTED:
-        return f"Nothing: {decided(verdict)}. It is left out of the repairs."
+def _advice(finding: Finding, summary: AuditSummary) -> str:
+    if dismissed(summary, finding.id):
+        return f"Nothing: {people(summary, finding.id)}. It is left out of the repairs."
     if finding.explained_by:
         return f"Look at {quoted(finding.explained_by)} first: mending it may mend this too."
     effect = finding.effect
@@ -219,7 +220,7 @@ def _advice(finding: Finding, verdict: str | None) -> str:
     count = effect.n_absent if finding.direction == "helps" else effect.n_present
     if finding.direction == "helps":
         lean = f"It may lean on {_together(finding)}. "
-        if verdict in SPURIOUS:
+        if summary.verdicts.get(finding.id) in SPURIOUS:
             return f"{lean}Mend the classifier, or collect more {few} (there are {count:,})."
         return (
             f"{lean}If that does not belong to the class, mend the classifier, or collect more "
@@ -273,7 +274,7 @@ def _row(finding: Finding, summary: AuditSummary) -> dict[str, object]:
         "n": f"{effect.n_present:,} / {effect.n_absent:,}",
         "p": math.nan if finding.p_adjusted is None else finding.p_adjusted,
         "half": finding.replication.status if finding.replication else "",
-        "verdict": decided(summary.verdicts.get(finding.id)),
+        "verdict": people(summary, finding.id),
     }
 
 

@@ -18,7 +18,7 @@ from sundog.report import (
     audit_tested,
     phrases,
 )
-from sundog.report.audit_words import REJECTED, adjusted, bare_points, clip, known, sentence, share
+from sundog.report.audit_words import adjusted, bare_points, clip, dismissed, known, sentence, share
 from sundog.report.blocks import Check
 from sundog.report.section import Section
 
@@ -45,7 +45,7 @@ def _cues(summary: AuditSummary) -> Check:
     question = "Do its predictions follow a cue?"
     first = audit_cues.strongest(summary)
     if first is not None:
-        others = sum(summary.verdicts.get(cue.id) not in REJECTED for cue in summary.cues) - 1
+        others = sum(not dismissed(summary, cue.id) for cue in summary.cues) - 1
         text = (
             f"Yes: '{clip(first.name, 60)}' turns {phrases.share(known(first.flip))} of images of "
             f"other classes, its control {phrases.share(known(first.control))} "

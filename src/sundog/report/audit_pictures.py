@@ -16,8 +16,6 @@ SIDE = 208
 """Longest side of a small picture in the file; it is shown at half of that."""
 LARGE = 352
 """Longest side of a picture of a cue."""
-WIDE = 1500
-"""Longest side of a figure."""
 MOST_PIXELS = 25_000_000
 UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
 """What Pillow raises over files that are missing or damaged."""

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 
 from sundog.core.audit.measured import Measured
+from sundog.core.audit.summary import AuditSummary
 from sundog.core.inspection.finding import Effect
 from sundog.core.inspection.wording import p_text
 from sundog.core.statistics import Estimate
@@ -89,6 +90,19 @@ def adjusted(p: float | None) -> str:
     return "not tested" if p is None else f"corrected {p_text(p)}"
 
 
+def dismissed(summary: AuditSummary, key: str) -> bool:
+    """Whether people said of a finding or cue, in this audit or an earlier one, that it is none."""
+    return summary.verdicts.get(key) in REJECTED or key in summary.judged_before
+
+
+def people(summary: AuditSummary, key: str) -> str:
+    """Write what people say of a finding or cue, here or in an earlier audit."""
+    verdict = summary.verdicts.get(key)
+    if (not verdict or verdict == "unreviewed") and key in summary.judged_before:
+        return "judged in an earlier audit: no bias"
+    return decided(verdict)
+
+
 def decided(verdict: str | None) -> str:
     """Write what people say of a finding or cue."""
     if not verdict or verdict == "unreviewed":
@@ -100,6 +114,11 @@ def decided(verdict: str | None) -> str:
         "concept absent": "people say: not what its name says",
     }
     return words.get(verdict, f"people say: {clip(verdict, 40)}")
+
+
+def remarks(*texts: str | None) -> list[str]:
+    """Return the texts that are there, as sentences."""
+    return [sentence(clip(text, 600)) for text in texts if text]
 
 
 def sentence(text: str) -> str:

@@ -13,7 +13,7 @@ from sundog.report.audit_findings import order_findings, standing
 from sundog.report.audit_performance import calibration, name_of, overall, worst
 from sundog.report.audit_record import duration
 from sundog.report.audit_tested import concepts_unseen, cues_unseen
-from sundog.report.audit_words import REJECTED, clip, known, listed, share
+from sundog.report.audit_words import clip, dismissed, known, listed, share
 
 
 def nothing(summary: AuditSummary) -> str:
@@ -98,7 +98,7 @@ def bias(summary: AuditSummary) -> str:
         f"{phrases.counted(len(found), 'finding')} of a higher error, {len(alone)} of them on "
         "their own",
     ]
-    rejected = sum(verdict in REJECTED for verdict in summary.verdicts.values())
+    rejected = sum(dismissed(summary, key) for key in {*summary.verdicts, *summary.judged_before})
     judged_by = sum(bool(v) and v != "unreviewed" for v in summary.verdicts.values())
     people = f" People judged {judged_by} and rejected {rejected}." if judged_by else ""
     return (
@@ -175,7 +175,7 @@ def measurement(summary: AuditSummary) -> str:
 
 def residual(summary: AuditSummary) -> str:
     """Return what is still there: cues and findings that stand."""
-    cues = [c for c in order_cues(summary) if summary.verdicts.get(c.id) not in REJECTED]
+    cues = [cue for cue in summary.cues if not dismissed(summary, cue.id)]
     alone = standing(summary)
     if not cues and not alone:
         return ""
