@@ -22,6 +22,7 @@ from sundog.report.audit_words import (
     people,
     percent,
     points,
+    remarks,
 )
 from sundog.report.blocks import Action, Badge, Gallery, Photo
 from sundog.report.dose_curve import DoseCurve
@@ -106,9 +107,7 @@ def _cue(
         charts=[_chart(cue)],
         curves=_curves(cue),
         action=_action(cue, summary, commands),
-        notes=[
-            sentence(note) for note in (cue.note, summary.judged_before.get(cue.id, "")) if note
-        ],
+        notes=remarks(cue.note, summary.judged_before.get(cue.id)),
         fold=number > OPEN,
     )
 
