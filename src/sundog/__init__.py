@@ -13,6 +13,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from sundog.audit.analyze_bias import AnalyzeBias as AnalyzeBias
     from sundog.audit.analyze_complex_bias import AnalyzeComplexBias as AnalyzeComplexBias
+    from sundog.audit.audit_run import audit_classifier as audit_classifier
+    from sundog.audit.audit_settings import AuditSettings as AuditSettings
     from sundog.audit.compare_run import compare_runs as compare_runs
     from sundog.audit.debias_data import make_debias_data as make_debias_data
     from sundog.audit.debias_open import open_debias as open_debias
@@ -70,6 +72,7 @@ _HOMES = {
     "AnalyzeBias": "audit.analyze_bias",
     "AnalyzeComplexBias": "audit.analyze_complex_bias",
     "AppendSaliency": "explain.append_saliency",
+    "AuditSettings": "audit.audit_settings",
     "Attribution": "explain.attribution",
     "Classifier": "models.classifier",
     "DebiasSettings": "audit.debias_settings",
@@ -83,6 +86,7 @@ _HOMES = {
     "accuracy_vs_risk": "risk.accuracy_vs_risk",
     "attribute": "explain.attribute",
     "attribute_many": "explain.attribute",
+    "audit_classifier": "audit.audit_run",
     "compare_group_scores": "models.group_comparison",
     "compare_models": "bias.compare",
     "compare_runs": "audit.compare_run",

@@ -95,7 +95,9 @@ class AuditSettings:
         Raises:
             InputError: fields that are not there, or are of another version.
         """
-        given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        given: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
+        }
         try:
             search = dict(given.pop("search"))
             limits = search["minimal_criteria"]

@@ -133,7 +133,7 @@ def write_cards(
             except DataError:  # readable when it was predicted; the card then has no file
                 pixels = None
             if pixels is not None:
-                write_bytes(folder / name, _jpeg(pixels))
+                write_bytes(folder / name, thumbnail_bytes(pixels))
         cards[str(row["id"])] = ImageCard(
             source=str(row["source"]),
             class_name=observed.class_names[int(row["label"])],
@@ -199,7 +199,7 @@ def _write_overlays(
                 pixels = (image.permute(1, 2, 0).cpu().numpy() * 255).round().astype(np.uint8)
                 made = blend(pixels, one.detach().float().cpu().numpy(), palette="magenta_cyan")
                 name = _overlay_file(batch.ids[place], method)
-                write_bytes(folder / name, _jpeg(made))
+                write_bytes(folder / name, thumbnail_bytes(made))
         written.update({name: _overlay_file(name, method) for name in batch.ids})
     return written, (f"Overlays: {method}, for the class that the classifier predicts.",)
 
@@ -232,8 +232,11 @@ def _overlay_file(image_id: str, method: str) -> str:
     return f"{IMAGES}/{image_id}-{method.replace('_', '-')}.jpg"
 
 
-def _jpeg(pixels: NDArray[np.uint8]) -> bytes:
-    """Return the picture as JPEG, brought to the thumbnail's size; small ones in whole steps."""
+def thumbnail_bytes(pixels: NDArray[np.uint8]) -> bytes:
+    """Return ``uint8[height, width, 3]`` as a JPEG of the thumbnail's size.
+
+    Small pictures grow in whole steps, so that their pixels can be seen.
+    """
     image = Image.fromarray(pixels)
     longest = max(image.size)
     if longest > THUMBNAIL:

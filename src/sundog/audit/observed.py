@@ -114,9 +114,14 @@ def observed_of(subject: Subject, table: FeatureTable) -> Observed:
         labels=table.labels,
         probabilities=table.logits.softmax(dim=1).double(),
     )
+    return _usable(subject, frame, unread_images(subject, table))
+
+
+def unread_images(subject: Subject, table: FeatureTable) -> int:
+    """Return how many images could not be read: at opening, and because they have no logits."""
     known = set(subject.image_set.sources)
     before = sum(skipped.source not in known for skipped in subject.image_set.skipped)
-    return _usable(subject, frame, before + len(subject.image_set) - len(table))
+    return before + len(subject.image_set) - len(table)
 
 
 def _usable(subject: Subject, frame: pd.DataFrame, skipped: int) -> Observed:
