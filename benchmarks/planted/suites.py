@@ -12,6 +12,8 @@ NETWORKS = {
     "imagenette": ("cnn5", "small-vit", "cnn5", "cnn5"),
 }
 """Networks in turn; the larger ones only on small images."""
+SPECIAL = {("imagenette", "pixel"): ("imagenette-112", "cnn5")}
+"""Images and network that a cue needs."""
 FULL_NETWORKS = ("small-cnn", "cnn5", "resnet18", "small-vit")
 TUNING, HELD_OUT = "tuning", "held-out"
 DRAWS = {TUNING: 0, HELD_OUT: HELD_OUT_FROM}
@@ -37,14 +39,16 @@ def small_suite(*, draw: str, imagenette: bool) -> list[Setting]:
             networks = NETWORKS[data]
             network = networks[(number + place) % len(networks)]
             seed = first + number * len(DATA) + place
-            if (data, cue) != ("faces", "noisy-labels"):  # too few images to tell
-                found += _with_twin(make_setting(data, cue, network, seed, models=SMALL_MODELS))
+            if (data, cue) == ("faces", "noisy-labels"):  # too few images to tell
+                continue
+            name, network = SPECIAL.get((data, cue), (data, network))
+            found += _with_twin(make_setting(name, cue, network, seed, models=SMALL_MODELS))
     seed = first + len(RANGES) * len(DATA)
     for data in DATA:
         for network in dict.fromkeys(NETWORKS[data]):
             found.append(make_clean(data, network, seed, models=SMALL_MODELS))
             seed += 1
-    return [setting for setting in found if imagenette or setting.data in EMBEDDED]
+    return _available(found, imagenette)
 
 
 def full_suite(*, draw: str, imagenette: bool) -> list[Setting]:
@@ -59,8 +63,11 @@ def full_suite(*, draw: str, imagenette: bool) -> list[Setting]:
                     given = {"models": FULL_MODELS, "strength": strength}
                     found += _with_twin(make_setting(data, cue, network, seed, **given))
                     seed += 1
-    kept = [setting for setting in found if imagenette or setting.data in EMBEDDED]
-    return small_suite(draw=draw, imagenette=imagenette) + kept
+    return small_suite(draw=draw, imagenette=imagenette) + _available(found, imagenette)
+
+
+def _available(settings: list[Setting], imagenette: bool) -> list[Setting]:
+    return [setting for setting in settings if imagenette or setting.data in EMBEDDED]
 
 
 def _with_twin(biased: Setting) -> list[Setting]:

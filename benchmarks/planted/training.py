@@ -26,10 +26,11 @@ BUDGETS: dict[tuple[str, str], dict[str, Any]] = {
     ("imagenette", "cnn5"): {"epochs": 7, "learning_rate": 2e-3},
     ("imagenette", "resnet18"): {"epochs": 6, "learning_rate": 1e-3},
     ("imagenette", "small-vit"): {"epochs": 12, "learning_rate": 2e-3},
+    ("imagenette-112", "cnn5"): {"epochs": 8, "learning_rate": 2e-3},
 }
 """Budget of each network on each data set, fixed before any cue was looked at."""
-AUGMENT = {"digits": "none", "faces": "flip", "photographs": "flip", "imagenette": "flip"}
-"""Flips act on image and cue alike, as in real data."""
+UNFLIPPED = ("digits",)
+"""The images of the other data sets are flipped, image and cue alike, as in real data."""
 
 
 def trained_classifier(
@@ -53,7 +54,7 @@ def trained_classifier(
         size=data.size,
         resize=data.resize,
         seed=setting.model_seed,
-        augment=AUGMENT[data.name],
+        augment="none" if data.name in UNFLIPPED else "flip",
         evaluate_every=budget["epochs"],
         out_dir=folder / setting.model_id,
         device="cpu",
