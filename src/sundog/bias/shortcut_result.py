@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, UInt8
 
+from sundog.bias.shortcut_pairs import Pairs
 from sundog.core.statistics import Estimate
 from sundog.data.components.component import Component
 
@@ -59,7 +60,11 @@ class Shortcut:
         intact: accuracy with the component of another image of the same class.
         swapped: accuracy with the component of an image of another class.
         reliance: intact - swapped.
-        component: what was moved.
+        pull: probability that the component moves from the label to the donor's class, the mean
+            over pairs, in [-1, 1]; the claim is that it exceeds what sound models show.
+        component: what was moved; family ``masked``: the part that ``image_masks`` shows.
+        also: a second component that only works together with the first, or None.
+        pairs: who gave and who received, to repeat the test on another model.
         random_place: flip rate at random places, or None.
         dose: flip rate against opacity and size.
         box: (top, left, height, width) as shares of the image, or None.
@@ -82,7 +87,10 @@ class Shortcut:
     intact: Estimate
     swapped: Estimate
     reliance: Estimate
+    pull: Estimate
     component: Component
+    pairs: Pairs
+    also: Component | None = None
     random_place: Estimate | None = None
     dose: tuple[CueDose, ...] = ()
     box: tuple[float, float, float, float] | None = None

@@ -1,0 +1,115 @@
+"""A candidate: a component that may drag the prediction, and how it is moved between images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Bool, Int64
+from torch import Tensor
+
+from sundog.core.shapes import Images
+from sundog.data.components.component import FAMILIES, Component
+
+SMALL = 1 / 48
+"""A part of at most this share of the image is too small to hold an object."""
+
+MARGINS: dict[str, float] = {
+    "small": 0.05,
+    "repeated": 0.12,
+    "large": 0.2,
+    "frame": 0.06,
+    "surround": 0.2,
+    "peak": 0.1,
+    "stamp": 0.05,
+    "colour": 0.18,
+    "illumination": 0.08,
+    "detail": 0.12,
+    "compression": 0.08,
+    "placement": 0.12,
+    "pair": 0.2,
+}
+"""Pull that sound models show without any cue, with room to spare: measured on the control models
+of the planted benchmark's tuning seeds (docs: results/planted.md). A claim must exceed it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """What is moved, and how much pull it must show before it is called a cue.
+
+    Attributes:
+        name: in words.
+        margin: pull that needs no cue.
+        component: a part or property that any image has; None where ``masks`` say what moves.
+        masks: ``bool[images, height, width]``: another part of each image (where its map peaks,
+            where a stamp was recognised); images without one cannot be donors.
+        also: a second component moved together with the first.
+        fill: whether the receiver's own masked part is painted over first.
+        class_index: the class whose donors are tested; None = donors of all classes.
+    """
+
+    name: str
+    margin: float
+    component: Component | None = None
+    masks: Bool[Tensor, "images height width"] | None = None
+    also: Component | None = None
+    fill: bool = False
+    class_index: int | None = None
+    family: str = ""
+    area: float = 1.0
+    extra: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def local(self) -> bool:
+        """Whether it occupies a part of the image."""
+        if self.component is None:
+            return True
+        return FAMILIES[self.component.family].local
+
+    def can_give(self, count: int) -> Bool[Tensor, "images"]:
+        """Return which images can be donors."""
+        if self.masks is None:
+            return torch.ones(count, dtype=torch.bool)
+        return self.masks.flatten(1).any(dim=1)
+
+    def move(
+        self,
+        images: Images,
+        targets: Int64[Tensor, "pairs"],
+        donors: Int64[Tensor, "pairs"],
+        *,
+        opacity: float = 1.0,
+    ) -> Images:
+        """Return the targets with the component of their donors.
+
+        Args:
+            images: all images.
+            targets: positions.
+            donors: positions.
+            opacity: 1 = the whole component.
+        """
+        onto, source = images[targets], images[donors]
+        if self.component is not None:
+            moved = self.component.transfer(onto, source, opacity=opacity)
+            if self.also is not None:
+                moved = self.also.transfer(moved, source, opacity=opacity)
+            return moved
+        if self.masks is None:
+            return onto
+        inside = self.masks[donors][:, None]
+        base = onto
+        if self.fill:
+            base = paint_over(onto, self.masks[targets])
+        moved = torch.where(inside, source, base)
+        return moved if opacity == 1 else torch.lerp(onto, moved, opacity)
+
+
+def paint_over(images: Images, masks: Bool[Tensor, "batch height width"]) -> Images:
+    """Fill masked pixels with the mean colour of a ring around them (two growing boxes)."""
+    if not bool(masks.any()):
+        return images
+    inside = masks[:, None].to(images.dtype)
+    ring = torch.nn.functional.max_pool2d(inside, 7, stride=1, padding=3) - inside
+    count = ring.sum(dim=(2, 3), keepdim=True).clamp_min(1)
+    colour = (images * ring).sum(dim=(2, 3), keepdim=True) / count
+    return torch.where(inside > 0, colour, images)

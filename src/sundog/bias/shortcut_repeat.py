@@ -1,0 +1,89 @@
+"""Where images of a class repeat the same pixels: a model-free hint at a printed cue."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from scipy import ndimage
+
+from sundog.bias.shortcut_pairs import chunks
+from sundog.core.shapes import Images
+from sundog.data.components.window import window_mask
+
+SAME = 0.06
+"""Colours within this distance in every channel count as the same."""
+FOUND = 0.6
+LEAST_IMAGES = 5
+
+
+def repeat_map(
+    images: Images, labels: Int64[np.ndarray, "images"]
+) -> Float[np.ndarray, "height width"]:
+    """Return per pixel how much more a class repeats its median colour than others do.
+
+    ``max_c (share of class c within 0.06 of its median - share of the other classes within 0.06
+    of that median)``; 1 = a colour that all images of one class share and no other image has,
+    0 = nothing is repeated, or every class repeats the same.
+
+    Args:
+        images: ``float[images, 3, height, width]`` in [0, 1].
+        labels: -1 = unlabelled. Classes with fewer than five images are left out.
+    """
+    best = torch.zeros(images.shape[-2:], dtype=torch.float32)
+    for code in np.unique(labels[labels >= 0]):
+        mine = torch.from_numpy(np.flatnonzero(labels == code))
+        rest = torch.from_numpy(np.flatnonzero((labels != code) & (labels >= 0)))
+        if len(mine) < LEAST_IMAGES or not len(rest):
+            continue
+        median = images[mine].median(dim=0).values
+        own = _share(images[mine], median)
+        other = _share(images[rest], median)
+        best = torch.maximum(best, own - other)
+    return best.numpy().astype(np.float64)
+
+
+def repeated_share(
+    repeats: Float[np.ndarray, "height width"], box: tuple[float, float, float, float]
+) -> float:
+    """Return the share of a box's pixels that are repeated."""
+    height, width = repeats.shape
+    mask = window_mask(height, width, top=box[0], left=box[1], tall=box[2], wide=box[3]).numpy()
+    return float((repeats[mask] > FOUND).mean())
+
+
+def _share(images: Images, colour: Images) -> torch.Tensor:
+    total = torch.zeros(images.shape[-2:], dtype=torch.float32)
+    for rows in chunks(len(images), 64):
+        total += ((images[rows] - colour).abs().amax(dim=1) < SAME).sum(dim=0)
+    return total / len(images)
+
+
+def repeated_boxes(
+    repeats: Float[np.ndarray, "height width"], *, most: int = 8
+) -> list[tuple[float, float, float, float]]:
+    """Return boxes (top, left, height, width as shares) around repeated pixels, strongest first.
+
+    Pixels above 0.6, those within a pixel of each other joined; boxes of more than a sixteenth
+    of the image are left to other components.
+    """
+    height, width = repeats.shape
+    found = repeats > FOUND
+    joined, count = ndimage.label(ndimage.binary_dilation(found, np.ones((3, 3), dtype=bool)))
+    boxes = []
+    for index, (rows, columns) in enumerate(ndimage.find_objects(joined), start=1):
+        inside = (joined[rows, columns] == index) & found[rows, columns]
+        y, x = np.nonzero(inside)
+        top, left = rows.start + y.min(), columns.start + x.min()
+        tall, wide = y.max() - y.min() + 1, x.max() - x.min() + 1
+        if tall * wide > height * width / 16:
+            continue
+        mass = float(repeats[rows, columns][inside].sum())
+        box = (
+            float(top / height),
+            float(left / width),
+            float(tall / height),
+            float(wide / width),
+        )
+        boxes.append((mass, box))
+    return [box for _, box in sorted(boxes, key=lambda b: -b[0])[:most]] if count else []

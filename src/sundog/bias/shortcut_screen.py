@@ -1,0 +1,194 @@
+"""First look at many candidates with few pairs; only the promising ones are tested."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from sundog.bias.shortcut_candidate import Candidate
+from sundog.bias.shortcut_effect import probabilities
+from sundog.bias.shortcut_grid import LARGEST, Box, box_of
+from sundog.bias.shortcut_pairs import Pairs, chunks, draw_pairs
+from sundog.core.shapes import Images, Labels
+from sundog.models.classifier import Classifier
+
+LEAST_CLASS = 3
+"""Screening pairs of one donor class below which it is not judged alone."""
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """What every stage works on.
+
+    Attributes:
+        classifier: in eval mode.
+        images: ``float32[images, 3, height, width]`` on the CPU.
+        labels: ``int64[images]``.
+        plain: ``float64[images, classes]``, probabilities of the images as they are.
+        batch_size: images at once.
+        seed: of all draws.
+        spent: counts images that went through the classifier.
+    """
+
+    classifier: Classifier
+    images: Images
+    labels: Labels
+    plain: Float[Tensor, "images classes"]
+    batch_size: int
+    seed: int
+    spent: list[int]
+
+    @property
+    def right(self) -> Bool[np.ndarray, "images"]:
+        """Whether each image is classified rightly."""
+        return (self.plain.argmax(1) == self.labels).numpy()
+
+    def pairs(
+        self,
+        candidate: Candidate,
+        among: Bool[np.ndarray, "images"],
+        *,
+        most: int,
+        stage: int,
+        class_index: int | None = None,
+    ) -> Pairs:
+        """Draw pairs for a candidate; those of equal donors are the same for every candidate."""
+        return draw_pairs(
+            self.labels.numpy(),
+            self.right,
+            among=among,
+            give=candidate.can_give(len(self.images)).numpy(),
+            most=most,
+            seed=self.seed + stage,
+            class_index=class_index,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Screened:
+    """A candidate with what few pairs say: mean pull, its standard error, the strongest class."""
+
+    candidate: Candidate
+    pull: float
+    error: float
+    best_class: int | None
+    best_pull: float
+
+    @property
+    def score(self) -> float:
+        """How far the pull lies above what needs no cue; the strongest class may speak alone."""
+        pooled = (self.pull - self.candidate.margin) / (self.error + 0.02)
+        alone = (self.best_pull - 2 * self.candidate.margin) / (0.2 + 0.02)
+        return max(pooled, alone)
+
+    @property
+    def weight(self) -> float:
+        """Pull for its area: of two parts that pull alike, the smaller is the better account."""
+        return max(self.pull, self.best_pull / 2) / self.candidate.area**0.15
+
+
+@torch.no_grad()
+def screen(
+    bench: Bench, candidate: Candidate, among: Bool[np.ndarray, "images"], *, most: int
+) -> Screened:
+    """Return what ``most`` pairs say, with the unchanged target as control (half the cost)."""
+    pairs = bench.pairs(candidate, among, most=most, stage=0)
+    if not len(pairs):
+        return Screened(candidate, 0.0, 0.0, None, 0.0)
+    pulls = []
+    for rows in chunks(len(pairs), bench.batch_size):
+        target, other = pairs.targets[rows], pairs.others[rows]
+        moved = candidate.move(bench.images, target, other)
+        a = probabilities(bench.classifier, moved, batch_size=bench.batch_size)
+        b = bench.plain[target]
+        label, giver = bench.labels[target][:, None], bench.labels[other][:, None]
+        pulls.append(
+            (a.gather(1, giver) - b.gather(1, giver) + b.gather(1, label) - a.gather(1, label))[
+                :, 0
+            ]
+            / 2
+        )
+    bench.spent[0] += len(pairs)
+    pull = torch.cat(pulls).numpy()
+    classes: Int64[np.ndarray, "pairs"] = bench.labels[pairs.others].numpy()
+    means = {
+        int(code): float(pull[classes == code].mean())
+        for code in np.unique(classes)
+        if (classes == code).sum() >= LEAST_CLASS
+    }
+    best = max(means, key=lambda code: means[code]) if len(means) > 1 else None
+    return Screened(
+        candidate=candidate,
+        pull=float(pull.mean()),
+        error=float(pull.std() / np.sqrt(len(pull))),
+        best_class=best,
+        best_pull=means[best] if best is not None else 0.0,
+    )
+
+
+def fit_window(
+    start: Screened,
+    look: Callable[[Candidate], Screened],
+    make: Callable[[Box], Candidate],
+    *,
+    least: float,
+    steps: int = 12,
+) -> Screened:
+    """Move, shrink and grow a window as long as its pull for its area rises.
+
+    Args:
+        start: a screened window.
+        look: screens a candidate, always with the same pairs.
+        make: the candidate of a box.
+        least: smallest step and side, as a share of the image (one pixel).
+        steps: at most.
+    """
+    best, step = start, 1 / 16
+    for _ in range(steps):
+        box = box_of(best.candidate)
+        if box is None:
+            return best
+        near = [make(other) for other in _neighbours(box, max(step, least), least)]
+        able = [c for c in near if c.margin <= best.candidate.margin and c.area <= LARGEST]
+        tried = [look(c) for c in able]
+        found = max(tried, key=lambda s: s.weight, default=best)
+        if found.weight > best.weight * 1.01:
+            best = found
+        elif step > max(least, 1 / 64):
+            step /= 2
+        else:
+            break
+    return best
+
+
+def _neighbours(box: Box, step: float, least: float) -> list[Box]:
+    top, left, tall, wide = box
+    found = []
+    for dy, dx, dt, dw in _MOVES:
+        y, x = top + dy * step, left + dx * step
+        h, w = tall + dt * step, wide + dw * step
+        inside = y >= -1e-9 and x >= -1e-9 and y + h <= 1 + 1e-9 and x + w <= 1 + 1e-9
+        if inside and h >= least and w >= least:
+            found.append((max(y, 0.0), max(x, 0.0), h, w))
+    return found
+
+
+_MOVES: Sequence[tuple[int, int, int, int]] = (
+    (1, 0, 0, 0),
+    (-1, 0, 0, 0),
+    (0, 1, 0, 0),
+    (0, -1, 0, 0),
+    (1, 0, -1, 0),
+    (0, 0, -1, 0),
+    (0, 1, 0, -1),
+    (0, 0, 0, -1),
+    (0, 0, 1, 0),
+    (-1, 0, 1, 0),
+    (0, 0, 0, 1),
+    (0, -1, 0, 1),
+)
