@@ -2,6 +2,7 @@
 
 import json
 import runpy
+import shutil
 from pathlib import Path
 
 import pytest
@@ -30,15 +31,21 @@ RUN = runpy.run_path(str(HERE / "review_run.py"))
 cue_record, write_cues = CUES["cue_record"], CUES["write_cues"]
 
 
-@pytest.fixture
-def audit(tmp_path):
-    RUN["make_run"](tmp_path / "audit" / "inspect", findings=1, per_strip=1)
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cues")
+    RUN["make_run"](folder / "audit" / "inspect", findings=1, per_strip=1)
     write_cues(
-        tmp_path / "audit" / "cues",
+        folder / "audit" / "cues",
         cue_record(1, examples=1, name=RUN["SCRIPT"]),
         cue_record(2, classes=("tench", "church", "gas pump", "parachute"), name="water"),
     )
-    return tmp_path / "audit"
+    return folder / "audit"
+
+
+@pytest.fixture
+def audit(template, tmp_path):
+    return Path(shutil.copytree(template, tmp_path / "audit"))
 
 
 def test_a_query_from_before_there_were_cues_keeps_its_hash():

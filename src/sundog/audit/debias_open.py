@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from sundog.audit.debias_data import DebiasData, make_debias_data
+from sundog.audit.debias_from_audit import what_to_suppress
+from sundog.audit.debias_from_audit_open import suppressed
 from sundog.audit.debias_sources import open_sources
 from sundog.audit.requests import parse_cue
 from sundog.audit.subject import check_resize
@@ -35,6 +37,9 @@ def open_debias(
     group_column: str | None = None,
     cue: str | None = None,
     strength: float = 0.95,
+    from_audit: str | Path | None = None,
+    unreviewed: bool = False,
+    taggers: str | None = None,
     checkpoint: Path | None = None,
     classes: str | Sequence[int] | Sequence[str] | None = None,
     class_names: Sequence[str] | None = None,
@@ -52,8 +57,14 @@ def open_debias(
 ) -> OpenedDebias:
     """Open images and classifier by name.
 
+    With ``from_audit`` the cues and concepts that people called spurious in that audit are what is
+    mended (:func:`sundog.audit.debias_from_audit.what_to_suppress`); with ``unreviewed`` also
+    claimed cues that nobody has judged. ``taggers`` are then those of the audit, if they had
+    parameters.
+
     Raises:
-        InputError: not exactly one of ``model`` and ``network``, or the label as the attribute.
+        InputError: not exactly one of ``model`` and ``network``, the label as the attribute, or an
+            audit with nothing to mend.
         SundogError: bad input, in plain words.
     """
     if (model is None) == (network is None):
@@ -70,6 +81,9 @@ def open_debias(
             got=f"{group_column!r}, the label itself",
             hint="Without --group-column the classes themselves are the groups.",
         )
+    if from_audit is None and (unreviewed or taggers is not None):
+        raise InputError("unreviewed and taggers", expected="given with from_audit", got="none")
+    wanted = None if from_audit is None else what_to_suppress(from_audit, unreviewed=unreviewed)
     sources = open_sources(
         source,
         validation,
@@ -110,6 +124,11 @@ def open_debias(
             _root(name) for name in (source, validation or source, test or validation or source)
         ],
     )
+    if wanted is not None:
+        data = suppressed(
+            data, wanted, classifier=found if isinstance(found, Classifier) else None,
+            taggers=taggers, root=_root(source),
+        )  # fmt: skip
     return OpenedDebias(found, data)
 
 

@@ -75,6 +75,27 @@ def debias(
             "--strength", min=0.0, max=1.0, help="How often the planted cue agrees with the label."
         ),
     ] = 0.95,
+    from_audit: Annotated[
+        Path | None,
+        typer.Option(
+            "--from-audit",
+            help="Folder of an audit (or inspection): mend by the cues and concepts that people "
+            "called spurious in it ('sundog review').",
+        ),
+    ] = None,
+    unreviewed: Annotated[
+        bool,
+        typer.Option(
+            "--unreviewed", help="With --from-audit: also by claimed cues that nobody has judged."
+        ),
+    ] = False,
+    taggers: Annotated[
+        str | None,
+        typer.Option(
+            "--taggers",
+            help="With --from-audit: its taggers, where they need parameters (csv:path=...).",
+        ),
+    ] = None,
     probe: Annotated[
         str | None,
         typer.Option("--probe", help="Other cues to look at again after each repair."),
@@ -131,6 +152,9 @@ def debias(
         group_column=group_column,
         cue=cue,
         strength=strength,
+        from_audit=from_audit,
+        unreviewed=unreviewed,
+        taggers=taggers,
         checkpoint=checkpoint,
         classes=options.classes(classes),
         class_names=options.names(class_names),
@@ -147,6 +171,9 @@ def debias(
         output=options.network_output(network_output),
     )
     say(opened.data.split)
+    for note in opened.data.notes:
+        if note.startswith("Suppressed:"):  # the others come with the results
+            say(note)
     run = debias_classifier(
         opened.model,
         opened.data,

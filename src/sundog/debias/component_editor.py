@@ -113,6 +113,11 @@ class ComponentEditor:
         """Where the components lie that are filled in when removed; None if there are none."""
         return self._mask
 
+    @property
+    def local(self) -> bool:
+        """Whether every component is a part of the image that can be filled in."""
+        return not self._whole
+
     def describe(self) -> dict[str, Any]:
         """Return the components and the identity of the images."""
         content = derive_seed(0, *self._images.image_set.ids)

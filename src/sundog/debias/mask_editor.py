@@ -98,6 +98,11 @@ class MaskEditor:
         """In words, how the cue is known."""
         return f"known by masks in {self.masked} of {len(self)} images"
 
+    @property
+    def masks(self) -> MaskReader:
+        """Where the cue is."""
+        return self._masks
+
     def with_edits(self, **edits: Any) -> MaskEditor:
         """Return an editor of the same images and masks with other ``swap`` or ``place``."""
         given = {"swap": self._swap, "place": self._place, **edits}

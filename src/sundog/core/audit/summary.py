@@ -189,6 +189,8 @@ class AuditSummary(FileRecord):
         performance: by class and group.
         findings: significant slices, with the verdicts people gave (``verdicts``).
         verdicts: finding or cue id -> majority verdict.
+        judged_before: finding or cue id -> what the reviewers of an earlier audit said of it, where
+            that was no bias: it is left out of the verdict, and still listed.
         tested_concepts: concepts looked at, and tests made.
         smallest_detectable: smallest gap of a concept carried by half a class that would have
             shown with 80 % power, per class.
@@ -220,6 +222,7 @@ class AuditSummary(FileRecord):
     performance: Performance | None = None
     findings: tuple[Finding, ...] = ()
     verdicts: dict[str, str] = Field(default_factory=dict)
+    judged_before: dict[str, str] = Field(default_factory=dict)
     tested_concepts: dict[str, int] = Field(default_factory=dict)
     smallest_detectable: dict[str, float | None] = Field(default_factory=dict)
     cues: tuple[CueRecord, ...] = ()
