@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sundog.concepts.patches_fixed import choose_grid, find_patterns, residual
-from sundog.concepts.patches_seeds import FAMILIES, LEVELS, Level, find_seeds, shrink, window_keys
-from sundog.concepts.patches_stamp import Stamp, grow, near, spread
+from sundog.concepts.patches_seeds import FAMILIES, LEVELS, Level, find_seeds, window_keys
+from sundog.concepts.patches_stamp import Stamp, grow, spread
 from sundog.concepts.patches_valley import find_valley
+from sundog.data.components.stamp_match import near, shrink
 
 EXACT = LEVELS[0]
 

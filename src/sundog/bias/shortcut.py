@@ -39,6 +39,8 @@ from sundog.core.errors import InputError
 from sundog.core.progress import make_progress
 from sundog.core.seeds import derive_seed
 from sundog.core.shapes import Images, Labels
+from sundog.data.components.component import Component
+from sundog.data.components.stamp import stamp_masks
 from sundog.models.classifier import Classifier
 
 SCREEN_PAIRS = 60
@@ -59,7 +61,7 @@ def find_shortcuts(
     *,
     attribute: Attribute | None = None,
     boxes: Sequence[Box] = (),
-    stamps: Mapping[str, Bool[Tensor, "images height width"]] | None = None,
+    stamps: Mapping[str, Component] | None = None,
     class_names: Sequence[str] | None = None,
     smallest: float = 0.05,
     alpha: float = 0.05,
@@ -88,7 +90,7 @@ def find_shortcuts(
         labels: ``int64[images]``, -1 = unlabelled (left out).
         attribute: maps of the prediction, for the peaks; None leaves them out.
         boxes: proposed by others, (top, left, height, width) as shares.
-        stamps: name -> where a recognised stamp is in each image, proposed by others.
+        stamps: name -> a component of the family ``stamp``, proposed by others.
         class_names: for messages; numbers if None.
         smallest: flips in excess of the control below which a cue does not matter; in (0, 1).
         alpha: bound of the probability of any false claim.
@@ -205,7 +207,7 @@ def _proposed(
     repeats: Float[np.ndarray, "height width"],
     attribute: Attribute | None,
     boxes: Sequence[Box],
-    stamps: Mapping[str, Bool[Tensor, "images height width"]],
+    stamps: Mapping[str, Component],
 ) -> list[Screened]:
     """Screen all candidates; return those that go into the test, a number fixed in advance."""
     whole = [look(candidate) for candidate in whole_candidates()]
@@ -253,7 +255,7 @@ def _windows(
 def _parts(
     bench: Bench,
     attribute: Attribute | None,
-    stamps: Mapping[str, Bool[Tensor, "images height width"]],
+    stamps: Mapping[str, Component],
 ) -> list[Candidate]:
     """Return the parts that lie elsewhere in every image: map peaks and recognised stamps."""
     found = []
@@ -272,16 +274,19 @@ def _parts(
                     area=side * side,
                 )
             )
-    for name, masks in stamps.items():
-        share = float(masks[masks.flatten(1).any(dim=1)].float().mean()) if masks.any() else 1.0
+    for name, component in stamps.items():
+        masks = stamp_masks(bench.images, **component.parameters)
+        if not bool(masks.any()):
+            continue
+        share = float(masks[masks.flatten(1).any(dim=1)].float().mean())
         found.append(
             Candidate(
                 name=name,
-                margin=MARGINS["stamp"] if share < 0.1 else MARGINS["large"],
+                margin=MARGINS["stamp"] if share <= SMALL else MARGINS["large"],
+                component=component,
                 masks=masks,
-                fill=True,
                 family="stamp",
-                area=max(share, 1e-4),
+                area=max(share, 1e-3),
             )
         )
     return found

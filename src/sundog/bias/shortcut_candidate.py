@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sundog.core.shapes import Images
 from sundog.data.components.component import FAMILIES, Component
+from sundog.data.components.paint_over import paint_over
 
 SMALL = 1 / 48
 """A part of at most this share of the image is too small to hold an object."""
@@ -41,10 +42,10 @@ class Candidate:
         name: in words.
         margin: pull that needs no cue.
         component: a part or property that any image has; None where ``masks`` say what moves.
-        masks: ``bool[images, height, width]``: another part of each image (where its map peaks,
-            where a stamp was recognised); images without one cannot be donors.
+        masks: ``bool[images, height, width]``: another part of each image, such as where its map
+            peaks, or where a stamp (``component``) was recognised; images without one cannot be
+            donors.
         also: a second component moved together with the first.
-        fill: whether the receiver's own masked part is painted over first.
         class_index: the class whose donors are tested; None = donors of all classes.
     """
 
@@ -53,7 +54,6 @@ class Candidate:
     component: Component | None = None
     masks: Bool[Tensor, "images height width"] | None = None
     also: Component | None = None
-    fill: bool = False
     class_index: int | None = None
     family: str = ""
     area: float = 1.0
@@ -89,7 +89,7 @@ class Candidate:
             opacity: 1 = the whole component.
         """
         onto, source = images[targets], images[donors]
-        if self.component is not None:
+        if self.component is not None and self.masks is None:
             moved = self.component.transfer(onto, source, opacity=opacity)
             if self.also is not None:
                 moved = self.also.transfer(moved, source, opacity=opacity)
@@ -97,19 +97,6 @@ class Candidate:
         if self.masks is None:
             return onto
         inside = self.masks[donors][:, None]
-        base = onto
-        if self.fill:
-            base = paint_over(onto, self.masks[targets])
+        base = onto if self.component is None else paint_over(onto, self.masks[targets])
         moved = torch.where(inside, source, base)
         return moved if opacity == 1 else torch.lerp(onto, moved, opacity)
-
-
-def paint_over(images: Images, masks: Bool[Tensor, "batch height width"]) -> Images:
-    """Fill masked pixels with the mean colour of a ring around them (two growing boxes)."""
-    if not bool(masks.any()):
-        return images
-    inside = masks[:, None].to(images.dtype)
-    ring = torch.nn.functional.max_pool2d(inside, 7, stride=1, padding=3) - inside
-    count = ring.sum(dim=(2, 3), keepdim=True).clamp_min(1)
-    colour = (images * ring).sum(dim=(2, 3), keepdim=True) / count
-    return torch.where(inside > 0, colour, images)

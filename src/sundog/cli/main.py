@@ -11,10 +11,12 @@ from typer.core import TyperGroup
 
 import sundog
 from sundog.cli import (
+    audit,
     check,
     compare,
     debias,
     demo,
+    doctor,
     explain,
     faithfulness,
     feedback,
@@ -23,6 +25,7 @@ from sundog.cli import (
     results,
     review,
     risk,
+    shortcuts,
     table,
     tags,
     train,
@@ -55,10 +58,12 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     rich_markup_mode="rich",
 )
+app.command("audit")(audit.audit)
 app.command("explain")(explain.explain)
 app.command("faithfulness")(faithfulness.faithfulness)
 app.command("plant")(plant.plant)
 app.command("train")(train.train)
+app.command("shortcuts")(shortcuts.shortcuts)
 app.command("compare")(compare.compare)
 app.command("check")(check.check)
 app.command("tags")(tags.tags)
@@ -68,6 +73,7 @@ app.command("feedback")(feedback.feedback)
 app.command("results")(results.results)
 app.command("risk")(risk.risk)
 app.command("debias")(debias.debias)
+app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
 app.command("list")(table.list_table)
 

@@ -208,3 +208,12 @@ def choice(option: str, text: str, known: Sequence[str]) -> Any:
     if text not in known:
         raise UnknownNameError(option, text, known)
     return text
+
+
+def percent(measured: Any) -> str:
+    """Return a share with its interval, as the tables print it."""
+    if measured is None or measured.value is None:
+        return "-"
+    if measured.low is None:
+        return f"{measured.value:.1%}"
+    return f"{measured.value:.1%} [{measured.low:.1%}, {measured.high:.1%}]"

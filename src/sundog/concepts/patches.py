@@ -18,13 +18,13 @@ from jaxtyping import Int64
 from sundog.concepts.patches_fixed import Pattern, residual
 from sundog.concepts.patches_learn import Patch, learn_patches
 from sundog.concepts.patches_names import name_patch, preview
-from sundog.concepts.patches_seeds import shrink
-from sundog.concepts.patches_stamp import Stamp, as_planes
+from sundog.concepts.patches_stamp import Stamp
 from sundog.concepts.score_images import decoded_rows
 from sundog.concepts.tag_scores import Scores
 from sundog.concepts.tagger import Rows, Tagger
 from sundog.core.errors import DataError, InputError, ModelStateError
 from sundog.core.progress import track
+from sundog.data.components.stamp_match import as_planes, shrink
 from sundog.data.content import Pixels
 from sundog.data.image_set import ImageSet
 from sundog.data.sampling import balanced_sample

@@ -16,9 +16,10 @@ from jaxtyping import Bool, Float64, Int64
 from sundog.concepts.patches_fixed import Pattern, choose_grid, find_patterns, residual
 from sundog.concepts.patches_ground import find_ground
 from sundog.concepts.patches_match import match_all, stack_views
-from sundog.concepts.patches_seeds import Seed, choose_levels, find_seeds, shrink
+from sundog.concepts.patches_seeds import Seed, choose_levels, find_seeds
 from sundog.concepts.patches_stamp import Stamp, grow
 from sundog.concepts.patches_valley import find_valley
+from sundog.data.components.stamp_match import shrink
 from sundog.data.content import Pixels
 
 MOST_GROWN = 32

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float64, Int64, UInt8
 
-from sundog.concepts.patches_stamp import ANCHORS, Stamp, as_planes, near
+from sundog.concepts.patches_stamp import Stamp
+from sundog.data.components.stamp_match import ANCHORS, as_planes, near
 from sundog.data.content import Pixels
 
 SMALL_AREA = 64 * 64

@@ -101,16 +101,6 @@ class Seed:
     everywhere: int
 
 
-def shrink(pixels: Pixels, factor: int) -> Pixels:
-    """Return the means over squares of side ``factor``, rounded; a rest at the edge is left out."""
-    if factor == 1 or min(pixels.shape[:2]) < 2 * factor:
-        return pixels
-    height, width = (side // factor for side in pixels.shape[:2])
-    cut = pixels[: height * factor, : width * factor].astype(np.uint16)
-    summed = cut.reshape(height, factor, width, factor, 3).sum(axis=(1, 3))
-    return ((summed + factor**2 // 2) // factor**2).astype(np.uint8)
-
-
 def window_keys(pixels: Pixels, level: Level, family: str) -> tuple[Keys, Bool[np.ndarray, "..."]]:
     """Return the key of the constellation at each place, and whether it is looked at.
 

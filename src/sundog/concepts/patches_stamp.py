@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float32, Int64, UInt8
 
 from sundog.concepts.patches_ground import NO_COLOURS, Colours, far_ground, is_ground
 from sundog.concepts.patches_seeds import Level, Seed, window_keys
+from sundog.data.components.stamp_match import match_stamp
 from sundog.data.content import Pixels
 
 RADIUS = 12
@@ -24,8 +25,6 @@ AGREEMENT = 0.7
 """Share of the images that must agree on a pixel of the stamp."""
 MOST_PIXELS = 64
 """Pixels of a stamp that are compared."""
-ANCHORS = 6
-"""Pixels that are compared first, at every place of an image."""
 _IMAGES, _PLACES, _REFERENCES, _ROUNDS, _MARGIN = 40, 24, 4, 2, 3
 
 
@@ -62,50 +61,7 @@ class Stamp:
         Args:
             pixels: shrunk to the level.
         """
-        height = pixels.shape[0] - int(self.offsets[:, 0].max())
-        width = pixels.shape[1] - int(self.offsets[:, 1].max())
-        if height < 1 or width < 1:
-            return 0.0, (0, 0)
-        anchors = min(ANCHORS, len(self.offsets))
-        votes = np.zeros((height, width), np.uint8)
-        found: dict[bytes, Bool[np.ndarray, "..."]] = {}
-        for number in range(anchors):
-            (row, column), colour = self.offsets[number], self.colours[number]
-            name = colour.tobytes()
-            if name not in found:
-                found[name] = near(pixels, colour, self.tolerance)
-            votes += found[name][row : row + height, column : column + width]
-            if 2 * (int(votes.max()) + anchors - 1 - number) < anchors:
-                return 0.0, (0, 0)  # the anchors that are left cannot make up for it
-        rows, columns = np.nonzero(2 * votes >= anchors)
-        if not len(rows):
-            return 0.0, (0, 0)
-        shares = np.zeros(len(rows))
-        for (row, column), colour in zip(self.offsets, self.colours, strict=True):
-            values = pixels[rows + row, columns + column]
-            shares += near(values, colour, self.tolerance)
-        best = int(shares.argmax())
-        return float(shares[best]) / len(self.offsets), (int(rows[best]), int(columns[best]))
-
-
-def as_planes(pixels: Pixels) -> Pixels:
-    """Return the same image, its channels one after the other in memory: faster to compare."""
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1)).transpose(1, 2, 0)
-
-
-def near(
-    pixels: UInt8[np.ndarray, "... 3"], colour: UInt8[np.ndarray, "3"], tolerance: int
-) -> Bool[np.ndarray, "..."]:
-    """Return where all three channels are within ``tolerance`` of a colour."""
-    low = np.maximum(colour.astype(np.int16) - tolerance, 0).astype(np.uint8)
-    span = (np.minimum(colour.astype(np.int16) + tolerance, 255) - low).astype(np.uint8)
-    # Below ``low`` the difference wraps around to a number above ``span``.
-    close = np.asarray((pixels[..., 0] - low[0]) <= span[0])
-    for channel in (1, 2):
-        if not close.any():
-            break
-        close &= (pixels[..., channel] - low[channel]) <= span[channel]
-    return close
+        return match_stamp(pixels, self.offsets, self.colours, self.tolerance)
 
 
 def grow(seed: Seed, images: Sequence[Pixels], *, ground: Colours = NO_COLOURS) -> Stamp | None:

@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Bool, Float32, Int64
 
 from sundog.core.errors import InputError, UnknownNameError
+from sundog.core.notebook import Card, InNotebook
 from sundog.data.content import Pixels
 
 Thresholds = Float32[np.ndarray, "tags"]
@@ -18,8 +20,8 @@ Scores = Float32[np.ndarray, "images tags"]
 Present = Bool[np.ndarray, "images tags"]
 
 
-@dataclass(frozen=True, eq=False)
-class TagScores:
+@dataclass(frozen=True, eq=False, repr=False)
+class TagScores(InNotebook):
     """How much of each tag each image shows.
 
     Attributes:
@@ -145,6 +147,19 @@ class TagScores:
             if name not in table:
                 raise UnknownNameError("tag", name, table)
         return [table[name] for name in names]
+
+    def _card(self) -> Card:
+        counts = (self.scores >= self.thresholds).sum(axis=0)
+        order = np.argsort(-counts, kind="stable")
+        rows = [
+            {"tag": self.names[i], "images": int(counts[i]), "threshold": float(self.thresholds[i])}
+            for i in order.tolist()
+        ]
+        return Card(
+            headline=f"{len(self.names):,} tags of {len(self.ids):,} images by {self.tagger}",
+            tables=[("Images that carry each tag", pd.DataFrame(rows))],
+            notes=self.notes,
+        )
 
 
 @dataclass(frozen=True)

@@ -39,11 +39,13 @@ class CueRecord(Record):
         flip: share of images of other classes that become the cue's class with it.
         control: the same with the component of an image of their own class.
         excess: flip - control, paired; the interval is corrected over all candidates.
-        p: one-sided, that the excess is at most ``smallest``.
+        p: one-sided, that the pull is at most what sound models show.
         p_adjusted: corrected over all candidates (Holm).
         intact: accuracy with the own component replaced by that of the same class.
         swapped: accuracy of the same images with the component of another class.
         reliance: intact - swapped, paired: the accuracy that hangs on the cue.
+        pull: probability that moves from the label to the donor's class, control subtracted, the
+            mean over pairs, in [-1, 1]; the claim is that it exceeds what sound models show.
         component: what was moved, as JSON: :func:`sundog.data.components.component.make_component`
             builds it again, for instance to mend a model.
         random_place: flip rate when pasted at a random place; None for whole-image cues.
@@ -70,6 +72,7 @@ class CueRecord(Record):
     intact: Measured
     swapped: Measured
     reliance: Measured
+    pull: Measured | None = None
     component: dict[str, Any] = Field(default_factory=dict)
     random_place: Measured | None = None
     dose: tuple[Dose, ...] = ()
@@ -89,10 +92,13 @@ class CueTest(Record):
         name: in words.
         class_name: the class whose component was moved; empty = all classes together.
         excess: flip - control.
+        pull: probability that moves to the donor's class, control subtracted.
+        margin: pull that sound models show without any cue; ``p`` is of pull <= margin.
         p: one-sided.
         p_adjusted: corrected over all tests.
         claimed: whether a cue is claimed from it.
-        detectable: smallest excess that this test would have claimed with 80 % power.
+        explained_by: the claimed cue that accounts for it, if so.
+        detectable: smallest pull that this test would have claimed with 80 % power.
     """
 
     family: str
@@ -102,6 +108,9 @@ class CueTest(Record):
     p: float
     p_adjusted: float
     claimed: bool
+    pull: Measured = Measured(value=None, n=0)
+    margin: float = 0.0
+    explained_by: str = ""
     detectable: float | None = None
 
 
@@ -109,7 +118,7 @@ class Cues(FileRecord):
     """All suspected cues of one audit.
 
     Attributes:
-        smallest: excess flips that matter.
+        smallest: pull that matters.
         alpha: bound of the probability of any false claim.
         images: images that were used.
         tests: number of tests that the correction is for.

@@ -44,8 +44,8 @@ class Measured(Record):
 
     def estimate(self) -> Estimate:
         """Return the estimate again; None becomes NaN."""
-        ends = [math.nan if v is None else v for v in (self.value, self.low, self.high)]
-        return Estimate(*ends, n=self.n, level=self.level, method=self.method)
+        value, low, high = (math.nan if v is None else v for v in (self.value, self.low, self.high))
+        return Estimate(value, low, high, self.n, self.level, self.method)
 
 
 def _finite(value: float) -> float | None:

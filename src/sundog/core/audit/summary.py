@@ -179,7 +179,8 @@ class AuditSummary(FileRecord):
 
     Attributes:
         title: what was audited.
-        answer: three sentences: what it looks at and can be trusted; where it is biased; what to do.
+        answer: three sentences: what it looks at and can be trusted; where it is biased; what to
+            do.
         verdict: ``bias found``, ``no bias found`` or ``cannot tell``.
         classifier: its name.
         image_set: its name.

@@ -18,6 +18,7 @@ from sundog.data.components.detail import transfer_detail
 from sundog.data.components.frame import frame_mask, transfer_frame
 from sundog.data.components.illumination import transfer_illumination
 from sundog.data.components.placement import transfer_placement
+from sundog.data.components.stamp import transfer_stamp
 from sundog.data.components.surround import surround_mask, transfer_surround
 from sundog.data.components.window import transfer_window, window_mask
 
@@ -33,7 +34,8 @@ class Family:
         name: of the family.
         transfer: ``(images, donors, **parameters) -> images``.
         local: whether it occupies a part of the image.
-        mask: ``(height, width, **parameters) -> bool[height, width]``, where it lies; None if whole.
+        mask: ``(height, width, **parameters) -> bool[height, width]``, None for
+            a property of the whole image and for parts that lie elsewhere in every image.
         summary: one line.
     """
 
@@ -58,6 +60,7 @@ FAMILIES: dict[str, Family] = {
             "everything outside a centred ellipse",
             surround_mask,
         ),
+        Family("stamp", transfer_stamp, True, "pixels of given colours, wherever they are"),
         Family("colour", transfer_colour, False, "mean and spread of each colour channel"),
         Family("illumination", transfer_illumination, False, "the plane of light across the image"),
         Family("detail", transfer_detail, False, "the strength of each spatial frequency"),

@@ -49,6 +49,7 @@ def _basis() -> Tensor:
 
 
 def block_dct(images: Images) -> Tensor:
+    """Return the orthonormal 8 x 8 DCT, ``float[batch, 3, rows, columns, 8, 8]`` of blocks."""
     batch, channels, height, width = images.shape
     tall, wide = height // BLOCK, width // BLOCK
     cut = images[:, :, : tall * BLOCK, : wide * BLOCK]

@@ -22,9 +22,8 @@ def transfer_illumination(images: Images, donors: Images) -> Images:
 
 def _plane(images: Images) -> Tensor:
     height, width = images.shape[-2:]
-    options = {"dtype": images.dtype, "device": images.device}
-    y = torch.linspace(-1, 1, height, **options)[:, None].expand(height, width)
-    x = torch.linspace(-1, 1, width, **options)[None, :].expand(height, width)
+    y = torch.linspace(-1, 1, height).to(images)[:, None].expand(height, width)
+    x = torch.linspace(-1, 1, width).to(images)[None, :].expand(height, width)
     total = torch.zeros_like(images)
     for axis in (y, x):
         power = (axis**2).mean().clamp_min(1e-12)
