@@ -19,6 +19,8 @@ PREDICTIONS = (
     "inspect/tables/predictions.parquet",
 )
 """Where an audit keeps a row per image: id, label, prediction; the first that is there counts."""
+SLICES = ("tables/slices.parquet", "inspect/tables/slices.parquet")
+"""Where an audit or an inspection keeps which images each finding compares."""
 FEWEST = 30
 """Common images from which on a paired change is worth a number."""
 
@@ -69,6 +71,39 @@ def read_predictions(folder: Path) -> pd.DataFrame | None:
                 ) from error
             return frame[frame["label"] >= 0].drop_duplicates("id").reset_index(drop=True)
     return None
+
+
+def read_slice_sides(folder: Path) -> pd.DataFrame | None:
+    """Return a row per finding and image (finding, image, present), or None if none were kept.
+
+    Raises:
+        RunFolderError: a table that cannot be read.
+    """
+    for name in SLICES:
+        file = folder / name
+        if file.is_file():
+            try:
+                return pd.read_parquet(file, columns=["finding", "image", "present"])
+            except (OSError, ValueError) as error:
+                raise RunFolderError(
+                    f"{str(file)!r}",
+                    expected="a table with finding, image and present",
+                    got=first_line(error),
+                ) from error
+    return None
+
+
+def read_slices(folder: Path) -> dict[str, frozenset[str]]:
+    """Return finding id -> ids of the images that have its concept; empty if none were kept.
+
+    Raises:
+        RunFolderError: a table that cannot be read.
+    """
+    frame = read_slice_sides(folder)
+    if frame is None:
+        return {}
+    inside = frame[frame["present"].astype(bool)]
+    return {str(key): frozenset(rows["image"]) for key, rows in inside.groupby("finding")}
 
 
 def paired_changes(before: Path, after: Path, *, class_names: tuple[str, ...]) -> list[Change]:

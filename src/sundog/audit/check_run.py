@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sundog.audit.audit_folder import open_audit, paired_changes
+from sundog.audit.audit_folder import open_audit, paired_changes, read_slices
 from sundog.core.audit.baseline_gates import baseline_gates
 from sundog.core.audit.gate import CheckReport
 from sundog.core.audit.gates import Limits, limit_gates, stage_gates
@@ -62,7 +62,13 @@ def check_audit(
     if baseline is not None:
         old_folder, old = open_audit(baseline)
         changes = paired_changes(old_folder, folder, class_names=audit.class_names)
-        gates += baseline_gates(audit, old, changes=changes)
+        gates += baseline_gates(
+            audit,
+            old,
+            changes=changes,
+            images_new=read_slices(folder),
+            images_old=read_slices(old_folder),
+        )
     failing = {"fail", "inconclusive"} if strict else {"fail"}
     report = CheckReport(
         title=audit.title,
