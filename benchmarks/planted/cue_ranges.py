@@ -43,7 +43,7 @@ RANGES: dict[str, Draw] = {
     },
     "rare-group": lambda rng: {
         "attribute": str(rng.choice(("patch", "tint", "border"))),
-        "share": _between(rng, 0.01, 0.03),
+        "share": _between(rng, 0.0, 0.008),
     },
     "noisy-labels": lambda rng: {"share": _between(rng, 0.15, 0.3)},
 }

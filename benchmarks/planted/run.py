@@ -1,73 +1,97 @@
 """``python -m benchmarks.planted.run --suite small --out FOLDER``: all settings of a suite.
 
 A classifier is a folder, a result a JSON file; what is there is not made again, and a killed
-training goes on at its last epoch. Each job is a process of its own with one thread.
+training goes on at its last epoch. Jobs are processes of their own with one thread each, so that
+the numbers do not depend on the machine's cores.
 """
 
 import argparse
 import os
+import queue
 import subprocess
 import sys
+import threading
 import time
-import traceback
-from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.planted.data_sets import open_data
-from benchmarks.planted.loading import read_plan, write_plan
+from benchmarks.planted.loading import write_plan
+from benchmarks.planted.report import write_report
 from benchmarks.planted.settings import Setting
+from benchmarks.planted.steps import STEPS, Step
 from benchmarks.planted.suites import DRAWS, SUITES
-from benchmarks.planted.training import trained_classifier
-from sundog.core.files import write_json
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+RESULTS = Path("benchmarks/results")
 
 
-def train_setting(setting: Setting, folder: Path, imagenette: Path | None) -> None:
-    """Train the setting's classifier, if it is not there, and note the processor time it took."""
-    noted = folder / "training" / f"{setting.model_id}.json"
-    if noted.is_file():
-        return
-    begun = time.process_time()
-    trained_classifier(
-        setting, open_data(setting.data, setting.model_seed, imagenette), folder / "models"
-    )
-    seconds = time.process_time() - begun
-    write_json(noted, {"model": setting.model_id, "seconds": round(seconds, 2)})
-    print(f"{setting.model_id}: trained in {seconds:.1f} s", flush=True)
+def missing(step: Step, settings: list[Setting], folder: Path) -> list[str]:
+    """Return the names of the settings that still lack the result of a step."""
+    wanted = {step.file(folder, s): s.id for s in settings if step.wants(s)}
+    return [name for file, name in wanted.items() if not file.is_file()]
 
 
-STEPS: dict[str, Callable[[Setting, Path, Path | None], None]] = {"train": train_setting}
-"""What is done with each setting, in this order."""
+class Job:
+    """A worker process; one that dies is started again for the next setting."""
 
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.process: subprocess.Popen[str] | None = None
 
-def run_share(folder: Path, step: str, share: tuple[int, int], wanted: set[str]) -> int:
-    """Do one step for every n-th setting; return how many failed."""
-    settings, imagenette = read_plan(folder)
-    chosen = [s for s in settings.values() if not wanted or s.id in wanted]
-    if step == "train":  # controls share classifiers
-        chosen = list({s.model_id: s for s in chosen}.values())
-    failed = 0
-    for setting in chosen[share[0] :: share[1]]:
+    def ask(self, step: str, name: str) -> str:
+        """Have one step done; return ``done SECONDS`` or ``failed``."""
+        if self.process is None or self.process.poll() is not None:
+            command = [sys.executable, "-m", "benchmarks.planted.worker", "--out", str(self.folder)]
+            environment = {**os.environ, **dict.fromkeys(THREADS, "1")}
+            self.process = subprocess.Popen(
+                command,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        stdin, stdout = self.process.stdin, self.process.stdout
+        if stdin is None or stdout is None:
+            return "failed"
         try:
-            STEPS[step](setting, folder, imagenette)
-        except Exception:  # the others go on; the exit code tells
-            failed += 1
-            print(f"{setting.id}: {step} failed", file=sys.stderr)
-            traceback.print_exc()
-    return failed
+            stdin.write(f"{step} {name}\n")
+            stdin.flush()
+        except BrokenPipeError:
+            return "failed"
+        return stdout.readline().strip() or "failed"
+
+    def end(self) -> None:
+        """Let the process end."""
+        if self.process is not None and self.process.stdin is not None:
+            self.process.stdin.close()
+            self.process.wait()
 
 
-def run_step(folder: Path, step: str, jobs: int, settings: str) -> int:
-    """Do one step for all settings in some processes side by side; return how many failed."""
-    environment = {**os.environ, **dict.fromkeys(THREADS, "1")}
-    command = [sys.executable, "-m", "benchmarks.planted.run", "--out", str(folder)]
-    command += ["--settings", settings, "--step", step]
-    running = [
-        subprocess.Popen([*command, "--share", str(i), str(jobs)], env=environment)
-        for i in range(jobs)
-    ]
-    return sum(process.wait() != 0 for process in running)
+def run_step(step: Step, settings: list[Setting], folder: Path, jobs: int) -> int:
+    """Do one step for all settings that lack it; return how many failed."""
+    waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
+    for name in missing(step, settings, folder):
+        waiting.put(name)
+    failed: list[str] = []
+
+    def work() -> None:
+        job = Job(folder)
+        while True:
+            try:
+                name = waiting.get_nowait()
+            except queue.Empty:
+                break
+            answer = job.ask(step.name, name)
+            if answer == "failed":
+                failed.append(name)
+            print(f"{step.name} {name}: {answer}", flush=True)
+        job.end()
+
+    threads = [threading.Thread(target=work) for _ in range(min(jobs, waiting.qsize()))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return len(failed)
 
 
 def main() -> None:
@@ -78,14 +102,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="classifiers and results")
     parser.add_argument("--imagenette", type=Path, help="folder with train/ and validation/")
     parser.add_argument("--settings", default="", help="names, separated by commas; all if empty")
-    parser.add_argument("--only", choices=sorted(STEPS), help="one step alone")
+    parser.add_argument("--only", choices=[*STEPS, "report"], help="one step alone")
+    parser.add_argument("--again", action="store_true", help="forget the results of --only first")
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--step", choices=sorted(STEPS), help=argparse.SUPPRESS)
-    parser.add_argument("--share", type=int, nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--report", type=Path, default=RESULTS, help="folder of the report")
     options = parser.parse_args()
-    if options.step:
-        wanted = {name for name in options.settings.split(",") if name}
-        raise SystemExit(run_share(options.out, options.step, options.share, wanted) > 0)
     draws = list(DRAWS) if options.draw == "both" else [options.draw]
     settings = [
         setting
@@ -93,11 +114,19 @@ def main() -> None:
         for setting in SUITES[options.suite](draw=draw, imagenette=options.imagenette is not None)
     ]
     write_plan(options.out, settings, options.imagenette)
-    failed = 0
-    for step in [options.only] if options.only else STEPS:
-        failed += run_step(options.out, step, options.jobs, options.settings)
+    names = {name for name in options.settings.split(",") if name}
+    chosen = [setting for setting in settings if not names or setting.id in names]
+    steps = [step for step in STEPS.values() if options.only in (None, step.name)]
+    if options.again and options.only in STEPS:
+        for setting in chosen:
+            STEPS[options.only].file(options.out, setting).unlink(missing_ok=True)
+    begun = time.perf_counter()
+    failed = sum(run_step(step, chosen, options.out, options.jobs) for step in steps)
+    print(f"{time.perf_counter() - begun:.0f} s")
+    if options.only in (None, "report"):
+        write_report(options.out, settings, options.report)
     if failed:
-        raise SystemExit(f"{failed} processes met errors; run again to try what is missing")
+        raise SystemExit(f"{failed} results are missing; run again to try them")
 
 
 if __name__ == "__main__":

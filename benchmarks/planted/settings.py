@@ -91,6 +91,8 @@ def make_setting(
         models: so many different seeds of networks are used, so that twins can be shared.
         strength: None: drawn.
     """
+    if cue in NO_SHORTCUT:
+        strength = 1.0
     drawn = draw_strength(cue, seed=seed) if strength is None else strength
     return Setting(
         data=data,

@@ -6,6 +6,7 @@ from typing import Any
 from benchmarks.planted.data_sets import Data
 from benchmarks.planted.planted_images import training_images
 from benchmarks.planted.settings import Setting
+from sundog.core.locks import FolderLock
 from sundog.models.classifier import Classifier
 from sundog.models.train import train_classifier
 
@@ -29,6 +30,8 @@ BUDGETS: dict[tuple[str, str], dict[str, Any]] = {
     ("imagenette-112", "cnn5"): {"epochs": 8, "learning_rate": 2e-3},
 }
 """Budget of each network on each data set, fixed before any cue was looked at."""
+PATIENCE = 900.0
+"""Seconds to wait for another process that trains the same classifier."""
 UNFLIPPED = ("digits",)
 """The images of the other data sets are flipped, image and cue alike, as in real data."""
 
@@ -47,17 +50,23 @@ def trained_classifier(
     budget = dict(BUDGETS[data.name, setting.network])
     if epochs is not None:
         budget["epochs"] = epochs
-    return train_classifier(
-        setting.network,
-        training_images(setting, data).images,
-        validation_set=data.held_out,
-        size=data.size,
-        resize=data.resize,
-        seed=setting.model_seed,
-        augment="none" if data.name in UNFLIPPED else "flip",
-        evaluate_every=budget["epochs"],
-        out_dir=folder / setting.model_id,
-        device="cpu",
-        progress=False,
-        **budget,
-    ).classifier
+    lock = folder / ".locks" / setting.model_id
+    lock.mkdir(parents=True, exist_ok=True)
+    held = FolderLock(lock, wait=PATIENCE)  # a twin may be wanted twice at a time
+    try:
+        return train_classifier(
+            setting.network,
+            training_images(setting, data).images,
+            validation_set=data.held_out,
+            size=data.size,
+            resize=data.resize,
+            seed=setting.model_seed,
+            augment="none" if data.name in UNFLIPPED else "flip",
+            evaluate_every=budget["epochs"],
+            out_dir=folder / setting.model_id,
+            device="cpu",
+            progress=False,
+            **budget,
+        ).classifier
+    finally:
+        held.release()
