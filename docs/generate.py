@@ -32,7 +32,7 @@ from sundog.risk.registry import METHODS as RISKS
 
 DOCS = Path(__file__).parent
 COMMANDS = (
-    *("explain", "faithfulness", "plant", "train", "compare"),
+    *("explain", "faithfulness", "plant", "train", "compare", "check"),
     *("tags", "inspect", "review", "feedback", "results", "risk", "debias", "demo", "list"),
 )
 RECORDS = {

@@ -76,7 +76,8 @@ def test_training_writes_its_artefacts(runs):
 
 def test_compare_says_what_the_predictions_say(runs, images, tmp_path):
     text = run(
-        *("compare", runs / "biased", runs / "sound", "--images", images, "--split", "validation"),
+        *("compare", runs / "biased", runs / "sound", "--data", images, "--split", "validation"),
+        *("--cue", "recorded"),
         *("--size", 32, "--out", tmp_path / "c", "--map-images", 12),
         *("--methods", "gradient_x_input,grad_cam"),
     )
@@ -97,7 +98,8 @@ def test_compare_says_what_the_predictions_say(runs, images, tmp_path):
 
 def test_compare_again_changes_nothing(runs, images, tmp_path):
     command = (
-        *("compare", runs / "biased", runs / "sound", "--images", images, "--split", "validation"),
+        *("compare", runs / "biased", runs / "sound", "--data", images, "--split", "validation"),
+        *("--cue", "recorded"),
         *("--size", 32, "--out", tmp_path / "c", "--map-images", 0),
     )
     run(*command)

@@ -13,13 +13,16 @@ from sundog.audit.subject import Subject, open_subject
 from sundog.core.errors import InputError
 from sundog.data.planting import Cue, make_cue
 
+RECORDED = "recorded"
+"""Typed as a cue: the one that the training runs recorded."""
+
 
 @dataclass(frozen=True, eq=False)
 class OpenedRuns:
-    """Run id -> subject, and the cue to test."""
+    """Run id -> subject, and the cue to test; None to look for an unknown one."""
 
     subjects: dict[str, Subject]
-    cue: Cue
+    cue: Cue | None
 
 
 def name_models(texts: Sequence[str]) -> dict[str, str]:
@@ -53,19 +56,21 @@ def open_runs(
     Args:
         models: run id -> model.
         images: image set, with classes as the models have them.
-        cue: as typed; None takes the one that the training runs recorded.
+        cue: as typed; ``recorded`` takes the one that the training runs recorded; None for none.
         seed: of the image draw and the cue.
         **options: as for :func:`~sundog.audit.subject.open_subject`.
 
     Raises:
-        InputError: no cue given and none recorded, or runs that recorded different ones.
+        InputError: a recorded cue is asked for and there is none, or different ones.
     """
     subjects = {
         name: open_subject(images, model=model, seed=seed, **options)
         for name, model in models.items()
     }
     count = len(next(iter(subjects.values())).class_names)
-    if cue is not None:
+    if cue is None:
+        return OpenedRuns(subjects, None)
+    if cue != RECORDED:
         return OpenedRuns(subjects, parse_cue(cue, class_count=count, strength=1.0, seed=seed))
     recorded = [found for model in models.values() if (found := recorded_cue(model)) is not None]
     plain = {json.dumps({**found, "strength": 1.0}, sort_keys=True) for found in recorded}

@@ -97,9 +97,10 @@ def train(
         str(out),
         "OTHER",
         options={
-            "--images": validation if validation is not None else source,
+            "--data": validation if validation is not None else source,
             "--split": run.held_split,
             "--label-column": label_column,
+            "--cue": "recorded" if train_cue or eval_cue else None,
         },
     )
     say(f"Compare it with another run: {again}")
