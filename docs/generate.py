@@ -33,7 +33,8 @@ from sundog.risk.registry import METHODS as RISKS
 DOCS = Path(__file__).parent
 COMMANDS = (
     *("explain", "faithfulness", "plant", "train", "compare", "check"),
-    *("tags", "inspect", "review", "feedback", "results", "risk", "debias", "demo", "list"),
+    *("tags", "inspect", "review", "feedback", "results", "risk", "debias"),
+    *("doctor", "demo", "list"),
 )
 RECORDS = {
     "query": (Query, "what was found and is put before a person: `query.json`"),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sundog.audit.debias_open import open_debias as open_debias
     from sundog.audit.debias_run import debias_classifier as debias_classifier
     from sundog.audit.debias_settings import DebiasSettings as DebiasSettings
+    from sundog.audit.doctor import diagnose as diagnose
     from sundog.audit.explain_run import explain_images as explain_images
     from sundog.audit.faithfulness_run import score_explanations as score_explanations
     from sundog.audit.inspect_run import inspect_images as inspect_images
@@ -92,6 +93,7 @@ _HOMES = {
     "compare_runs": "audit.compare_run",
     "debias_classifier": "audit.debias_run",
     "deletion": "faithfulness.deletion",
+    "diagnose": "audit.doctor",
     "evaluate_faithfulness": "faithfulness.run",
     "explain_images": "audit.explain_run",
     "find_slices": "bias.complex",
