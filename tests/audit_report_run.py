@@ -176,8 +176,10 @@ def make_performance():
     groups += [
         Group(column="camera", name=f"{name}, {camera}", n=n, accuracy=rate(round(share * n), n),
               small=n < 30)
-        for name, camera, n, share in (("church", "phone", 64, 0.61), ("church", "studio", 133, 0.97),
-                                       ("tench", "phone", 120, 0.8), ("tench", "studio", 12, 0.75))
+        for name, camera, n, share in (
+            ("church", "phone", 64, 0.61), ("church", "studio", 133, 0.97),
+            ("tench", "phone", 120, 0.8), ("tench", "studio", 12, 0.75),
+        )
     ]  # fmt: skip
     return Performance(
         accuracy=rate(sum(rights), 1970),
@@ -223,7 +225,7 @@ def make_risk(folder, suspects=9):
                    "epistemic (laplace)": number(0.83, 0.02, 1970)},
         outliers=tuple(suspect(20 + k, "rare image") for k in range(suspects)),
         label_errors=tuple(suspect(k, "label may be wrong") for k in range(suspects)),
-        groups=("representation is lowest on church, phone: 61 % of them are among the rarest tenth",),
+        groups=("church, phone: rarest on average, 0.27 [0.24, 0.29], n = 64",),
     )  # fmt: skip
 
 
@@ -259,8 +261,11 @@ def make_tests(claimed=True):
 
 def make_stages(failed=False):
     names = ("performance", "concepts", "findings", "cues", "explanations", "risk")
-    stages = [Stage(name=name, status="done", seconds=3.0 * place**3 + 1.4, peak_mib=410 + 80 * place,
-                    planned_seconds=2.5 * place**3 + 2) for place, name in enumerate(names)]  # fmt: skip
+    stages = [
+        Stage(name=name, status="done", seconds=3.0 * place**3 + 1.4, peak_mib=410 + 80 * place,
+              planned_seconds=2.5 * place**3 + 2)
+        for place, name in enumerate(names)
+    ]  # fmt: skip
     if failed:
         stages[-1] = Stage(name="risk", status="failed", seconds=2.0,
                            message="MemoryError: cannot allocate 12 GiB")  # fmt: skip

@@ -166,10 +166,11 @@ def _chart(cue: CueRecord) -> IntervalChart:
             note="interval corrected, too",
         )
     )
+    lows = [row.value.low for row in rows if math.isfinite(row.value.low)]
     return IntervalChart(
         rows=rows,
         caption="Share of images whose prediction becomes the cue's class",
-        span=(min(0.0, *(row.value.low for row in rows if math.isfinite(row.value.low))), 1.0),
+        span=(min(0.0, *lows), 1.0) if lows else None,
         count="images",
     )
 

@@ -90,6 +90,7 @@ def _chart(scores: Sequence[MethodScore], metric: str, better: str) -> list[Inte
                     clip(row.method.replace("_", " "), 60) + (" (control)" if row.control else ""),
                     value,
                     muted=row.control,
+                    side="better" if metric == "deletion" and row.better_than_random else "",
                 )
                 for row, value in rows[:DRAWN]
             ],
@@ -98,7 +99,8 @@ def _chart(scores: Sequence[MethodScore], metric: str, better: str) -> list[Inte
             digits=3,
             reference=random,
             reference_name="" if random is None else "mean of the random map",
-            better="lower" if better == "lower" else "higher",
+            filled="shown to beat it, image by image"
+            + ("" if metric == "deletion" else " (tested for deletion alone)"),
             count="images",
         )
     ]

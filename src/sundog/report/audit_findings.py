@@ -156,7 +156,8 @@ def _more(finding: Finding) -> str:
     parts = []
     if finding.errors is not None and finding.expected_errors is not None:
         parts.append(
-            f"{finding.errors} errors where {finding.expected_errors:.1f} were to be expected"
+            f"{phrases.counted(finding.errors, 'error')} on the images with it, where "
+            f"{finding.expected_errors:.1f} were to be expected"
         )
     again = finding.replication
     if again is not None and again.effect is not None and again.effect.gap is not None:

@@ -60,7 +60,7 @@ def _cues(summary: AuditSummary) -> Check:
         text = "People judged every claimed cue to be part of its class."
         return Check(question, text, "plain", "judged as core", audit_cues.TITLE)
     if not summary.cue_tests:
-        return Check(question, "Cues were not tested.", "unsure", "not tested", audit_tested.TITLE)
+        return _untested(question, "Cues were not tested.", "cues", summary)
     return Check(
         question,
         f"Not shown. {audit_tested.cues_unseen(summary)}",
@@ -86,7 +86,7 @@ def _findings(summary: AuditSummary) -> Check:
         return Check(question, text, "plain", "judged as core", audit_findings.TITLE)
     text = audit_tested.concepts_unseen(summary)
     if not summary.tested_concepts:
-        return Check(question, text, "unsure", "not tested", audit_tested.TITLE)
+        return _untested(question, text, "findings", summary)
     gaps = [math.inf if g is None else g for g in summary.smallest_detectable.values()]
     blind = not gaps or float(np.median(gaps)) > BLIND
     return Check(
@@ -96,6 +96,13 @@ def _findings(summary: AuditSummary) -> Check:
         "cannot tell" if blind else "none found",
         audit_tested.TITLE,
     )
+
+
+def _untested(question: str, text: str, name: str, summary: AuditSummary) -> Check:
+    """Say that nothing was tested, and whether that is because a stage failed."""
+    if any(stage.name == name and stage.status == "failed" for stage in summary.stages):
+        return Check(question, f"{text} The stage failed.", "alarm", "failed", audit_record.TITLE)
+    return Check(question, text, "unsure", "not tested", audit_tested.TITLE)
 
 
 def _performance(summary: AuditSummary) -> list[Check]:

@@ -15,7 +15,7 @@ from sundog.report.section import Section
 from sundog.report.table import Column, Table
 
 TITLE = "How well it does, class by class"
-DRAWN, ROWS, CONFUSIONS = 15, 200, 12
+DRAWN, ROWS, CONFUSIONS = 15, 200, 20
 """Groups drawn, groups in the table, confusions listed."""
 
 
@@ -31,8 +31,7 @@ def performance_section(summary: AuditSummary) -> list[Section]:
             title=TITLE,
             text=[overall(made), *filter(None, [worst(made), calibration(made)])],
             charts=charts,
-            tables=_confusions(made),
-            parts=parts,
+            parts=[*parts, *_confusions(made)],
         )
     ]
 
@@ -170,7 +169,7 @@ def _what(groups: Sequence[Group]) -> str:
     return column if column == "class" else f"class and {column}"
 
 
-def _confusions(made: Performance) -> list[Table]:
+def _confusions(made: Performance) -> list[Section]:
     if not made.confusions:
         return []
     frame = pd.DataFrame(
@@ -179,10 +178,9 @@ def _confusions(made: Performance) -> list[Table]:
             for label, predicted, count in made.confusions[:CONFUSIONS]
         ]
     )
-    return [
-        Table(
-            frame=frame,
-            caption="Most frequent errors.",
-            columns={"images": Column(format="integer")},
-        )
-    ]
+    table = Table(
+        frame=frame,
+        caption="Which class is taken for which.",
+        columns={"images": Column(format="integer")},
+    )
+    return [Section(title="Most frequent errors", fold=True, tables=[table])]

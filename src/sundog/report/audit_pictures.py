@@ -32,16 +32,19 @@ class Shelf:
 
     folder: Path
     lost: list[str] = field(default_factory=list)
+    _read_before: dict[tuple[str, int], NDArray[np.uint8] | None] = field(default_factory=dict)
 
     def pixels(self, file: str, *, side: int = SIDE) -> NDArray[np.uint8] | None:
         """Return a picture no larger than ``side``, or None (and remember it as lost).
 
         A path that leads out of the folder, by ``..``, by an absolute path or by a link, is lost.
         """
-        found = self._read(file, side)
-        if found is None:
-            self.lost.append(file)
-        return found
+        key = file, side
+        if key not in self._read_before:
+            self._read_before[key] = self._read(file, side)
+            if self._read_before[key] is None:
+                self.lost.append(file)
+        return self._read_before[key]
 
     def photo(
         self,

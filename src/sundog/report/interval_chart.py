@@ -30,12 +30,15 @@ class IntervalRow:
         value: with its interval and n; NaN is shown as a dash.
         note: small print beside the numbers, e.g. a p-value.
         muted: a control or a group too small to tell; drawn in grey.
+        side: ``better``, ``worse`` or empty, where a test says so that the interval does not show;
+            None: whether the interval leaves the reference out.
     """
 
     name: str
     value: Estimate
     note: str = ""
     muted: bool = False
+    side: str | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class IntervalChart:
         reference_name: what the line is.
         better: which direction is better: a mark on the worse side of the reference is coloured.
         count: what ``n`` counts.
+        filled: what a filled mark means.
     """
 
     rows: Sequence[IntervalRow]
@@ -63,6 +67,7 @@ class IntervalChart:
     reference_name: str = ""
     better: Literal["lower", "higher"] | None = None
     count: str = "n"
+    filled: str = "the interval leaves it out"
 
 
 @dataclass(frozen=True)
@@ -145,8 +150,8 @@ def draw_chart(chart: IntervalChart) -> DrawnChart:
     reference, legend = chart.reference, ""
     if reference is not None and chart.reference_name:
         legend = (
-            f"Dotted line: {chart.reference_name} ({axis.write(reference)}). Filled marks: the "
-            "interval leaves it out."
+            f"Dotted line: {chart.reference_name} ({axis.write(reference)}). "
+            f"Filled marks: {chart.filled}."
         )
     tracks = [_track(row, chart, axis) for row in chart.rows]
     return DrawnChart(
@@ -178,7 +183,7 @@ def _track(row: IntervalRow, chart: IntervalChart, axis: _Axis) -> Track:
         left=axis.place(value.low) if bounded else "",
         right=axis.place(value.high) if bounded else "",
         at=axis.place(value.value) if known else "",
-        side=_side(value, chart),
+        side=_side(value, chart) if row.side is None else row.side,
         muted=row.muted,
     )
 

@@ -53,12 +53,13 @@ class Page:
     alarms: Sequence[str] = ()
 
 
-_WORDS = {
+WORDS = {
     "alarm": "Bias found",
     "calm": "No bias found",
     "unsure": "Cannot tell",
     "plain": "Result",
 }
+"""The word of each tone."""
 
 
 @cache
@@ -90,8 +91,8 @@ def render(page: Page, *, max_bytes: int = MAX_BYTES) -> str:
         raise InputError(
             "page", expected="a title, a headline and at least one section", got="less"
         )
-    if page.tone not in _WORDS:
-        raise InputError("tone", expected=f"one of {sorted(_WORDS)}", got=repr(page.tone))
+    if page.tone not in WORDS:
+        raise InputError("tone", expected=f"one of {sorted(WORDS)}", got=repr(page.tone))
     loader = _environment().loader
     if loader is None:
         raise InputError("templates", expected="installed with the package", got="none")
@@ -101,14 +102,20 @@ def render(page: Page, *, max_bytes: int = MAX_BYTES) -> str:
     def fill(encoded: Sequence[Encoded]) -> str:
         template = _environment().get_template("page.html")
         return template.render(
-            page=page, word=page.word or _WORDS[page.tone], tree=tree, encoded=encoded, style=style
+            page=page, word=page.word or WORDS[page.tone], tree=tree, encoded=encoded, style=style
         )
 
     blank = Encoded(uri="", width=1, height=1)
     bare = len(fill([blank] * len(tree.pictures)).encode("utf-8"))
     size = bare
     for scale, quality in LEVELS:
-        encoded = [encode(picture, scale=scale, quality=quality) for picture in tree.pictures]
+        once: dict[tuple[int, str], Encoded] = {}  # one picture may stand in several places
+        encoded = []
+        for picture in tree.pictures:
+            key = id(picture.source), picture.kind
+            if key not in once:
+                once[key] = encode(picture, scale=scale, quality=quality)
+            encoded.append(once[key])
         size = bare + sum(map(_bytes, encoded))
         if size <= max_bytes:
             return fill(encoded)
