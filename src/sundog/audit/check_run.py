@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from sundog.audit.audit_folder import open_audit, paired_changes, read_slices
 from sundog.core.audit.baseline_gates import baseline_gates
 from sundog.core.audit.gate import CheckReport
@@ -14,6 +16,7 @@ from sundog.core.audit.gates import Limits, limit_gates, stage_gates
 from sundog.core.audit.junit import junit_xml
 from sundog.core.audit.summary import AuditSummary
 from sundog.core.files import write_bytes
+from sundog.core.notebook import Card, InNotebook
 
 NO_LIMITS = Limits()
 INTERVALS = (
@@ -23,13 +26,29 @@ INTERVALS = (
 )
 
 
-@dataclass(frozen=True)
-class CheckRun:
+@dataclass(frozen=True, repr=False)
+class CheckRun(InNotebook):
     """What :func:`check_audit` found: the report, and the files that were written."""
 
     report: CheckReport
     junit: Path | None
     json: Path | None
+
+    def _card(self) -> Card:
+        gates = self.report.gates
+        rows = [
+            {"gate": g.name, "decision": g.decision, "what was measured": g.message} for g in gates
+        ]
+        passed = self.report.passed
+        return Card(
+            headline=f"{len(gates)} gates of {self.report.title}: "
+            f"{self.report.count('fail')} failed, {self.report.count('inconclusive')} inconclusive",
+            word="passed" if passed else "failed",
+            tone="calm" if passed else "alarm",
+            tables=[("Gates", pd.DataFrame(rows))] if rows else [],
+            link=self.junit,
+            notes=self.report.notes,
+        )
 
 
 def check_audit(

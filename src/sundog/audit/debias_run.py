@@ -46,6 +46,7 @@ from sundog.models.store import CLASSIFIER_FILE, load_classifier, save_classifie
 from sundog.models.train import train_classifier
 from sundog.report.debias_content import MethodResult, Outcome, Refused
 from sundog.report.debias_page import debias_page
+from sundog.report.notebook import PageInNotebook
 from sundog.report.page import Page, write_page
 
 BEFORE = "before"
@@ -53,8 +54,8 @@ PASTE_SEED = 0
 """Every model is shown the same pasted cues."""
 
 
-@dataclass(frozen=True, eq=False)
-class DebiasRun:
+@dataclass(frozen=True, eq=False, repr=False)
+class DebiasRun(PageInNotebook):
     """What :func:`debias_classifier` wrote.
 
     Attributes:

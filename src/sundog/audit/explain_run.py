@@ -26,6 +26,7 @@ from sundog.explain.plan import make_plan
 from sundog.faithfulness.deletion import deletion
 from sundog.report.explain_page import explain_page
 from sundog.report.figures import method_grid
+from sundog.report.notebook import PageInNotebook
 from sundog.report.overlay import get_palette
 from sundog.report.page import Page, write_page
 from sundog.report.page_figures import save_page_figures
@@ -36,8 +37,8 @@ SHOWN = 24
 Methods = Sequence[str] | Mapping[str, tuple[str, Mapping[str, Any]]]
 
 
-@dataclass(frozen=True)
-class ExplainRun:
+@dataclass(frozen=True, repr=False)
+class ExplainRun(PageInNotebook):
     """What :func:`explain_images` wrote.
 
     Attributes:

@@ -24,14 +24,15 @@ from sundog.faithfulness.metrics import METRICS
 from sundog.faithfulness.run import evaluate_faithfulness
 from sundog.faithfulness.table import FaithfulnessTable
 from sundog.report.faithfulness_page import faithfulness_page
+from sundog.report.notebook import PageInNotebook
 from sundog.report.page import Page, write_page
 from sundog.report.page_figures import save_page_figures
 
 Methods = Mapping[str, tuple[str, Mapping[str, Any]]]
 
 
-@dataclass(frozen=True)
-class FaithfulnessRun:
+@dataclass(frozen=True, repr=False)
+class FaithfulnessRun(PageInNotebook):
     """What :func:`score_explanations` wrote: the folder, the page, its content, and the table."""
 
     path: Path

@@ -37,13 +37,14 @@ from sundog.core.errors import InputError
 from sundog.core.inspection.query import Query
 from sundog.core.inspection.results import Results
 from sundog.core.run_folder import RunFolder
+from sundog.report.notebook import PageInNotebook
 from sundog.report.page import Page
 
 NO_SETTINGS = SearchSettings()
 
 
-@dataclass(frozen=True, eq=False)
-class InspectRun:
+@dataclass(frozen=True, eq=False, repr=False)
+class InspectRun(PageInNotebook):
     """What :func:`inspect_images` wrote.
 
     Attributes:

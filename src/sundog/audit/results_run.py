@@ -14,12 +14,13 @@ from sundog.core.inspection.feedback import FEEDBACK_FILE, Feedback, fold_events
 from sundog.core.inspection.query import Query
 from sundog.core.inspection.results import RESULTS_FILE, Results, compile_results
 from sundog.report.inspect_page import inspect_page
+from sundog.report.notebook import PageInNotebook
 from sundog.report.page import Page, write_page
 from sundog.review.open_run import open_run
 
 
-@dataclass(frozen=True)
-class ResultsRun:
+@dataclass(frozen=True, repr=False)
+class ResultsRun(PageInNotebook):
     """What :func:`write_results` wrote.
 
     Attributes:

@@ -24,6 +24,7 @@ from sundog.core.run_folder import RunFolder
 from sundog.models.classifier import Classifier
 from sundog.models.feature_table import FeatureTable
 from sundog.models.fingerprint import model_fingerprint
+from sundog.report.notebook import PageInNotebook
 from sundog.report.page import Page, write_page
 from sundog.report.risk_page import risk_page
 from sundog.risk.accuracy_vs_risk import AccuracyVsRisk
@@ -40,8 +41,8 @@ from sundog.risk.wrapping import DEFAULT_METHODS, wrap
 Methods = Sequence[tuple[str, dict[str, Any]]]
 
 
-@dataclass(frozen=True, eq=False)
-class RiskRun:
+@dataclass(frozen=True, eq=False, repr=False)
+class RiskRun(PageInNotebook):
     """What :func:`score_risks` wrote.
 
     Attributes:

@@ -22,6 +22,7 @@ from sundog.core.run_folder import RunFolder
 from sundog.core.shapes import Images, Labels
 from sundog.data.sampling import balanced_sample
 from sundog.explain.attribute import attribute
+from sundog.report.notebook import PageInNotebook
 from sundog.report.page import Page, write_page
 from sundog.report.shortcut_page import shortcut_page
 
@@ -29,8 +30,8 @@ MOST_BYTES = 1 << 30
 """Images held at once; fewer are used if they are so large that they would not fit."""
 
 
-@dataclass(frozen=True, eq=False)
-class CueRun:
+@dataclass(frozen=True, eq=False, repr=False)
+class CueRun(PageInNotebook):
     """What :func:`find_cues` wrote.
 
     Attributes:

@@ -18,6 +18,7 @@ from sundog.core.errors import DataError
 from sundog.core.files import write_json, write_table
 from sundog.core.run_folder import RunFolder
 from sundog.data.image_set import ImageSet
+from sundog.report.notebook import PageInNotebook
 from sundog.report.page import Page, write_page
 from sundog.report.strips import Shot, Strip
 from sundog.report.tags_page import tags_page
@@ -26,8 +27,8 @@ SHOWN_TAGS = 40
 SHOWN_IMAGES = 8
 
 
-@dataclass(frozen=True, eq=False)
-class TagsRun:
+@dataclass(frozen=True, eq=False, repr=False)
+class TagsRun(PageInNotebook):
     """What :func:`tag_image_set` wrote.
 
     Attributes:

@@ -20,6 +20,7 @@ from sundog.bias.map_evidence import MapEvidence, weigh_maps
 from sundog.bias.reliance import Reliance, measure, outcomes
 from sundog.bias.verdict import Decision, Standing, decide, sentence, standing
 from sundog.core.errors import InputError
+from sundog.core.notebook import Card, InNotebook
 from sundog.core.statistics import Estimate, holm, mean_interval, sign_flip_p_values
 
 
@@ -42,8 +43,8 @@ class RunDifference:
     p_value: float
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(InNotebook):
     """The result of :func:`compare_models`.
 
     Attributes:
@@ -129,6 +130,22 @@ class Comparison:
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain dictionaries and lists, NaN as None: ready for JSON."""
         return _plain(asdict(self) | {"relies": list(self.relies)})
+
+    def _card(self) -> Card:
+        tones = {"some": "alarm", "all": "alarm", "none": "calm"}
+        return Card(
+            headline=self.verdict,
+            word=f"{self.decision} rely on the cue" if self.decision in tones else self.decision,
+            tone=tones.get(self.decision, "unsure"),
+            tables=[
+                (
+                    "How much each run relies on the cue",
+                    self.reliance_table(),
+                ),
+                ("Scores", self.table()),
+            ],
+            notes=self.notes,
+        )
 
 
 def compare_models(

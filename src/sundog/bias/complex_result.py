@@ -11,6 +11,7 @@ from sundog.bias.class_images import Metric
 from sundog.bias.complex_adjust import Adjustment
 from sundog.bias.minimality import Minimality
 from sundog.bias.slice_effects import SliceEffect
+from sundog.core.notebook import Card, InNotebook
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ class ClassRow:
     reason: str
 
 
-@dataclass(frozen=True)
-class SliceSearch:
+@dataclass(frozen=True, repr=False)
+class SliceSearch(InNotebook):
     """The result of :func:`~sundog.bias.complex.find_slices`.
 
     Attributes:
@@ -105,3 +106,19 @@ class SliceSearch:
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain dictionaries and lists; NaN where nothing is known."""
         return asdict(self)
+
+    def _card(self) -> Card:
+        count = len(self.slices)
+        return Card(
+            headline=f"{count} slice{'' if count == 1 else 's'} of {self.tested:,} combinations",
+            word="found" if count else "nothing found",
+            tone="alarm" if count else "plain",
+            facts={
+                "p-values": self.adjustment,
+                "metric": self.metric,
+                "minimality": self.minimality,
+                "alpha": self.alpha,
+            },
+            tables=[("Slices, by adjusted p-value", self.table())] if count else [],
+            notes=self.notes,
+        )

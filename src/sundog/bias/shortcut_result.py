@@ -9,6 +9,7 @@ import pandas as pd
 from jaxtyping import Float, UInt8
 
 from sundog.bias.shortcut_pairs import Pairs
+from sundog.core.notebook import Card, InNotebook
 from sundog.core.statistics import Estimate
 from sundog.data.components.component import Component
 
@@ -100,8 +101,8 @@ class Shortcut:
     note: str = ""
 
 
-@dataclass(frozen=True, eq=False)
-class ShortcutSearch:
+@dataclass(frozen=True, eq=False, repr=False)
+class ShortcutSearch(InNotebook):
     """The result of :func:`sundog.bias.shortcut.find_shortcuts`.
 
     Attributes:
@@ -122,3 +123,39 @@ class ShortcutSearch:
     images: int
     forwards: int
     notes: tuple[str, ...] = ()
+
+    def _card(self) -> Card:
+        rows = [
+            {
+                "cue": s.name,
+                "family": s.family,
+                "flip": s.flip,
+                "control": s.control,
+                "reliance": s.reliance,
+                "p adjusted": s.p_adjusted,
+            }
+            for s in self.shortcuts
+        ]
+        example = next((e for s in self.shortcuts for e in s.examples), None)
+        pictures = (
+            []
+            if example is None
+            else [
+                (example.source, "Image that the cue comes from"),
+                (example.target, "Image of another class"),
+                (example.pasted, "The same image with the cue"),
+            ]
+        )
+        count = len(rows)
+        return Card(
+            headline=f"{count} cue{'' if count == 1 else 's'} claimed of {len(self.table):,} tests "
+            f"on {self.images:,} images",
+            word="cue found" if rows else "nothing found",
+            tone="alarm" if rows else "plain",
+            facts={"excess flips that matter": self.smallest, "alpha": self.alpha},
+            tables=[("Share of images of other classes that follow the cue", pd.DataFrame(rows))]
+            if rows
+            else [],
+            pictures=pictures,
+            notes=self.notes,
+        )

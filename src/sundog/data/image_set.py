@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Int64
 
 from sundog.core.errors import DataError, InputError
+from sundog.core.notebook import Card, InNotebook
 from sundog.core.shapes import Images, Labels
 from sundog.data.content import Pixels, conflicting_groups, identical_groups
 from sundog.data.streaming import ordered_map
@@ -46,7 +47,7 @@ class Skipped:
     reason: str
 
 
-class ImageSet:
+class ImageSet(InNotebook):
     """Images that are read when needed; labels, ids and metadata are held in memory.
 
     Readers make it (:func:`sundog.data.load.load_image_set`); nobody else needs the constructor.
@@ -314,4 +315,19 @@ class ImageSet:
             labels=torch.from_numpy(self.labels[indices]),
             ids=tuple(self.ids[i] for i in indices),
             indices=torch.tensor(indices, dtype=torch.int64),
+        )
+
+    def _card(self) -> Card:
+        counts = np.bincount(self.labels[self.labels >= 0], minlength=len(self.class_names))
+        rows = [
+            {"class": n, "images": int(c)} for n, c in zip(self.class_names, counts, strict=True)
+        ]
+        return Card(
+            headline=f"{self.name}: {len(self):,} images, {len(self.class_names):,} classes",
+            facts={
+                "columns": ", ".join(map(str, self.metadata.columns)) or "none",
+                "without a label": int((self.labels < 0).sum()),
+                "left out": len(self.skipped),
+            },
+            tables=[("Images of each class", pd.DataFrame(rows))] if rows else [],
         )

@@ -33,6 +33,7 @@ from PIL import Image as Pillow
 
 from sundog.core.errors import DataError, InputError, RunFolderError
 from sundog.core.files import write_bytes, write_json, write_table
+from sundog.core.notebook import Card, InNotebook
 from sundog.core.progress import make_progress
 from sundog.core.seeds import generator
 from sundog.core.shapes import Images
@@ -52,8 +53,8 @@ OWN_COLUMNS = (
 )
 
 
-@dataclass(frozen=True)
-class PlantedSet:
+@dataclass(frozen=True, repr=False)
+class PlantedSet(InNotebook):
     """What :func:`write_planted` wrote.
 
     Attributes:
@@ -69,6 +70,13 @@ class PlantedSet:
     count: int
     resumed: int
     skipped: tuple[Skipped, ...]
+
+    def _card(self) -> Card:
+        return Card(
+            headline=f"{self.count:,} images with a planted cue",
+            facts={"written before": self.resumed, "could not be decoded": len(self.skipped)},
+            link=self.manifest,
+        )
 
 
 def write_planted(

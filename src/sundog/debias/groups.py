@@ -11,10 +11,11 @@ from jaxtyping import Int64
 from numpy.typing import ArrayLike
 
 from sundog.core.errors import InputError
+from sundog.core.notebook import Card, InNotebook
 
 
-@dataclass(frozen=True, eq=False)
-class Groups:
+@dataclass(frozen=True, eq=False, repr=False)
+class Groups(InNotebook):
     """The group of each image.
 
     Attributes:
@@ -58,6 +59,14 @@ class Groups:
                 "n": self.counts,
                 "share": share.ravel(),
             }
+        )
+
+    def _card(self) -> Card:
+        rows = [{"group": n, "images": c} for n, c in zip(self.names, self.counts, strict=True)]
+        return Card(
+            headline=f"{len(self)} groups of {len(self.ids):,} images",
+            facts={"empty groups": len(self.empty), "images of unknown group": self.unknown},
+            tables=[("Images of each group", pd.DataFrame(rows))],
         )
 
 

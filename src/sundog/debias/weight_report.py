@@ -13,6 +13,7 @@ from jaxtyping import Float64, Int64
 from numpy.typing import ArrayLike, NDArray
 
 from sundog.core.errors import InputError
+from sundog.core.notebook import Card, InNotebook
 
 UNIFORM_RATIO = 1.05
 """Below this largest/smallest ratio the weights change nothing that could be measured."""
@@ -46,8 +47,8 @@ class ClassWeights:
     hardly_drawn: int
 
 
-@dataclass(frozen=True, eq=False)
-class SamplingWeights:
+@dataclass(frozen=True, eq=False, repr=False)
+class SamplingWeights(InNotebook):
     """Probabilities to draw each image with, and what they are worth.
 
     Attributes:
@@ -91,6 +92,15 @@ class SamplingWeights:
             "max_min_ratio": ratio if math.isfinite(ratio) else None,
             "warnings": list(self.warnings),
         }
+
+    def _card(self) -> Card:
+        return Card(
+            headline=f"Weights of {len(self):,} images, worth {self.effective_size:,.0f} equal",
+            tone="unsure" if self.warnings else "plain",
+            facts={"largest ratio within a class": self.max_min_ratio},
+            tables=[("Class by class", self.table)],
+            notes=self.warnings,
+        )
 
 
 def kish_size(probabilities: ArrayLike) -> float:

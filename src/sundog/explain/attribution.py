@@ -8,12 +8,16 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from sundog.core.notebook import Card, InNotebook, map_pixels
 from sundog.core.shapes import Labels, Logits, Maps, Scores
 from sundog.explain.objective import OutputKind
 
+SHOWN = 4
+"""Maps that a notebook shows."""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Attribution:
+class Attribution(InNotebook):
     """Maps of one method for a batch of images, with how they were made and what they cost.
 
     Attributes:
@@ -76,6 +80,23 @@ class Attribution:
         sign = "signed" if self.signed else "unsigned"
         cost = f"{self.forwards:.3g} F + {self.backwards:.3g} B per image, {self.seconds:.3g} s"
         return f"Attribution({self.method}, {shape}, {self.output}, {sign}, {cost})"
+
+    def _card(self) -> Card:
+        maps = self.maps.detach().float().cpu()
+        flat = maps.sum(dim=1) if maps.ndim == 4 else maps
+        return Card(
+            headline=f"{len(maps)} maps by {self.method}",
+            facts={
+                "explained": self.output,
+                "signed": self.signed,
+                "cost": f"{self.forwards:.3g} forward and {self.backwards:.3g} backward passes per "
+                f"image, {self.seconds:.3g} s in all",
+            },
+            pictures=[
+                (map_pixels(one.numpy()), f"Map {number}: red speaks for the class, blue against")
+                for number, one in enumerate(flat[:SHOWN], start=1)
+            ],
+        )
 
 
 def plain(value: Any) -> Any:

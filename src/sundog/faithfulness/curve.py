@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from sundog.core.errors import InputError, UnknownNameError
+from sundog.core.notebook import Card, InNotebook
 
 Kind = Literal["deletion", "insertion"]
 Spacing = Literal["equal", "log"]
@@ -129,8 +131,8 @@ def log_area_under(x: NDArray[np.float64], values: NDArray[np.float64]) -> NDArr
     return heights[:, -1] if width == 0 else area_under(axis, heights) / width
 
 
-@dataclass(frozen=True, eq=False)
-class Curves:
+@dataclass(frozen=True, eq=False, repr=False)
+class Curves(InNotebook):
     """One curve per image.
 
     Attributes:
@@ -152,3 +154,18 @@ class Curves:
     target: NDArray[np.int64]
     reasons: tuple[str, ...]
     forwards: float
+
+    def _card(self) -> Card:
+        better = "lower" if self.spec.kind == "deletion" else "higher"
+        found = np.isfinite(self.area)
+        area = float(self.area[found].mean()) if found.any() else float("nan")
+        rows = pd.DataFrame(
+            {"changed": self.x, "mean output": np.nanmean(self.values[found], axis=0)}
+        )
+        return Card(
+            headline=f"{int(found.sum())} {self.spec.kind} curves; mean area {area:.4g} "
+            f"({better} is better)",
+            facts={"fill": self.spec.fill, "forwards per image": self.forwards},
+            tables=[("Mean curve", rows)] if found.any() else [],
+            notes=sorted({reason for reason in self.reasons if reason}),
+        )

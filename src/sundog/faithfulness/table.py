@@ -12,12 +12,13 @@ import pandas as pd
 
 from sundog.core.errors import InputError
 from sundog.core.files import write_table
+from sundog.core.notebook import Card, InNotebook
 from sundog.faithfulness.agreement import GROUP
 from sundog.faithfulness.text import table_text
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class FaithfulnessTable:
+class FaithfulnessTable(InNotebook):
     """Which explanation to trust, with what is needed to doubt it.
 
     Attributes:
@@ -101,3 +102,15 @@ class FaithfulnessTable:
     def __repr__(self) -> str:
         methods, images = self.scores["method"].nunique(), self.scores["id"].nunique()
         return f"FaithfulnessTable({methods} methods, {images} images, {len(self.scores)} scores)"
+
+    def _card(self) -> Card:
+        methods, images = self.scores["method"].nunique(), self.scores["id"].nunique()
+        columns = ["metric", "fill", "method", "mean", "low", "high", "n", "control"]
+        shown = self.summary[[name for name in columns if name in self.summary]]
+        return Card(
+            headline=f"{methods} methods on {images} images, controls among them",
+            tables=[
+                ("Mean scores with intervals; a control knows nothing of the classifier", shown)
+            ],
+            notes=self.notes,
+        )

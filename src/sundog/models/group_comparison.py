@@ -12,6 +12,7 @@ from jaxtyping import Bool
 from numpy.typing import ArrayLike
 
 from sundog.core.errors import InputError
+from sundog.core.notebook import Card, InNotebook
 from sundog.core.statistics import Estimate, mean_interval, paired_proportions
 from sundog.models.calibration import ImageScores, image_scores
 from sundog.models.calibration_interval import RESAMPLES
@@ -54,8 +55,8 @@ class GroupChange:
     lost: int
 
 
-@dataclass(frozen=True)
-class GroupComparison:
+@dataclass(frozen=True, repr=False)
+class GroupComparison(InNotebook):
     """After minus before on the same images; each difference with its interval.
 
     Attributes:
@@ -138,6 +139,15 @@ class GroupComparison:
             asdict(self) | {"before": self.before.to_dict(), "after": self.after.to_dict()}
         )
         return plain
+
+    def _card(self) -> Card:
+        return Card(
+            headline=f"Accuracy {self.average.value:+.3f} [{self.average.low:+.3f}, "
+            f"{self.average.high:+.3f}]; worst group {self.worst.value:+.3f} "
+            f"[{self.worst.low:+.3f}, {self.worst.high:+.3f}]",
+            facts={"images answered differently": self.changed, "McNemar's p": self.p_value},
+            tables=[("After minus before, on the same images", self.table())],
+        )
 
 
 def compare_group_scores(

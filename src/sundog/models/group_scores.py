@@ -13,6 +13,7 @@ from jaxtyping import Bool, Int
 from numpy.typing import ArrayLike
 
 from sundog.core.errors import InputError
+from sundog.core.notebook import Card, InNotebook
 from sundog.core.seeds import derive_seed
 from sundog.core.statistics import Estimate, mean_interval, wilson_interval
 from sundog.core.statistics.estimate import check_level
@@ -69,8 +70,8 @@ class ClassScore:
     precision: Estimate
 
 
-@dataclass(frozen=True)
-class GroupScores:
+@dataclass(frozen=True, repr=False)
+class GroupScores(InNotebook):
     """Scores per group, per class, and of the worst.
 
     Attributes:
@@ -142,6 +143,21 @@ class GroupScores:
                 }
             rows.append(row)
         return pd.DataFrame(rows)
+
+    def _card(self) -> Card:
+        rows = [
+            {"group": s.name, "n": s.n, "accuracy": s.accuracy, "ece": s.ece, "small": s.small}
+            for s in (
+                self.overall,
+                *sorted(self.groups, key=lambda s: (s.n == 0, s.accuracy.value)),
+            )
+        ]
+        return Card(
+            headline=f"Accuracy {self.average}; worst group: {self.worst_group or 'none'}, "
+            f"{self.worst}",
+            facts={"gap": self.gap, "images of no known group": self.unknown},
+            tables=[("All images, then groups, lowest accuracy first", pd.DataFrame(rows))],
+        )
 
 
 def group_scores(

@@ -14,6 +14,7 @@ from torch import nn
 
 from sundog.core.errors import DataError, InputError
 from sundog.core.files import write_json, write_table
+from sundog.core.notebook import Card, InNotebook
 from sundog.core.progress import make_progress
 from sundog.core.seeds import derive_seed
 from sundog.data.image_set import ImageSet
@@ -45,8 +46,8 @@ from sundog.models.training_state import STATE_FILE, load_state, save_state
 from sundog.models.zoo import get_model
 
 
-@dataclass(frozen=True, eq=False)
-class TrainedRun:
+@dataclass(frozen=True, eq=False, repr=False)
+class TrainedRun(InNotebook):
     """A trained classifier with what was measured on the way.
 
     Attributes:
@@ -60,6 +61,13 @@ class TrainedRun:
     history: pd.DataFrame
     path: Path | None
     args: dict[str, Any] = field(repr=False)
+
+    def _card(self) -> Card:
+        return Card(
+            headline=f"{self.classifier.name}, trained",
+            facts={"folder": "not written" if self.path is None else self.path},
+            tables=[("Evaluations, the last ones", self.history.tail(6))],
+        )
 
 
 def train_classifier(

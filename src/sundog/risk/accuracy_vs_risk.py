@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike
 
 from sundog.core.errors import InputError
+from sundog.core.notebook import Card, InNotebook
 from sundog.core.statistics import Estimate, proportion_difference, wilson_interval
 from sundog.core.statistics.estimate import check_level
 from sundog.models.group_extremes import mean_of_proportions
@@ -51,8 +52,8 @@ class Window:
     balanced_accuracy: Estimate
 
 
-@dataclass(frozen=True, eq=False)
-class AccuracyVsRisk:
+@dataclass(frozen=True, eq=False, repr=False)
+class AccuracyVsRisk(InNotebook):
     """Accuracy, precision and recall along a risk.
 
     Attributes:
@@ -113,6 +114,15 @@ class AccuracyVsRisk:
             "notes": list(self.notes),
             "level": self.level,
         }
+
+    def _card(self) -> Card:
+        columns = ["window", "n", "from", "to", "accuracy", "accuracy_low", "accuracy_high"]
+        return Card(
+            headline=f"Accuracy of the first window minus that of the last: {self.ends}",
+            facts={"trend (Spearman)": self.trend, "images left out": self.left_out},
+            tables=[("Windows, from the lowest risk to the highest", self.table()[columns])],
+            notes=self.notes,
+        )
 
 
 def accuracy_vs_risk(

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike
 
 from sundog.core.errors import InputError
+from sundog.core.notebook import Card, InNotebook
 from sundog.core.seeds import derive_seed
 from sundog.core.statistics import Estimate, mean_interval, wilson_interval
 from sundog.core.statistics.estimate import check_level
@@ -76,8 +77,8 @@ BASELINE = "1 - confidence"
 """The risk that needs no method: one minus the largest probability."""
 
 
-@dataclass(frozen=True, eq=False)
-class RiskMetrics:
+@dataclass(frozen=True, eq=False, repr=False)
+class RiskMetrics(InNotebook):
     """All metrics of one output.
 
     Attributes:
@@ -97,6 +98,16 @@ class RiskMetrics:
     same: dict[str, str]
     empty: tuple[str, ...]
     unknown: int
+
+    def _card(self) -> Card:
+        overall = self.table[self.table["group"] == "all"]
+        columns = ["score", "metric", "value", "low", "high", "n", "better"]
+        scores = overall["score"].nunique()
+        return Card(
+            headline=f"{len(overall)} metrics of {scores} scores over all images",
+            facts={"images of no known group": self.unknown, "same as": self.same or "none"},
+            tables=[("All images", overall[columns])],
+        )
 
 
 def metrics_table(

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import numpy as np
+import pandas as pd
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
 from sundog.core.errors import InputError
+from sundog.core.notebook import Card, InNotebook
 from sundog.core.shapes import Logits
 
 Field = Literal["representation", "epistemic", "aleatoric"]
@@ -20,8 +22,8 @@ FIELDS: tuple[Field, ...] = get_args(Field)
 Score = Float[Tensor, "batch"]
 
 
-@dataclass(frozen=True, eq=False)
-class RiskOutput:
+@dataclass(frozen=True, eq=False, repr=False)
+class RiskOutput(InNotebook):
     """Prediction and risks of a batch, one value per image and field.
 
     Attributes:
@@ -116,6 +118,26 @@ class RiskOutput:
             **{name: change(getattr(self, name)) for name in self.fields},
             scores={name: change(values) for name, values in self.scores.items()},
             indices=None if self.indices is None else change(self.indices),
+        )
+
+    def _card(self) -> Card:
+        known = [
+            n for n in ("representation", "epistemic", "aleatoric") if getattr(self, n) is not None
+        ]
+        rows = [
+            {
+                "risk": name,
+                "mean": float(values.mean()),
+                "lowest": float(values.min()),
+                "highest": float(values.max()),
+            }
+            for name, values in self._each().items()
+            if len(values)
+        ]
+        return Card(
+            headline=f"Risks of {len(self.prediction):,} images: {', '.join(known) or 'none'}",
+            facts={"classes": self.prediction.shape[1]},
+            tables=[("Risks, one value per image", pd.DataFrame(rows))],
         )
 
 

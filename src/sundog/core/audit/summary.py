@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
+import pandas as pd
 from pydantic import Field
 
 from sundog.core.audit.cues import CueRecord, CueTest
@@ -11,6 +13,7 @@ from sundog.core.audit.measured import Measured
 from sundog.core.inspection.finding import Finding
 from sundog.core.inspection.query import ImageCard
 from sundog.core.inspection.record import FileRecord, Record
+from sundog.core.notebook import Card, card_html
 
 AUDIT_FILE = "audit.json"
 StageStatus = Literal["done", "failed", "skipped"]
@@ -238,3 +241,51 @@ class AuditSummary(FileRecord):
     limits: tuple[str, ...] = ()
     duties: dict[str, str] = Field(default_factory=dict)
     manifest: dict[str, Any] = Field(default_factory=dict)
+
+    def _repr_html_(self) -> str:
+        tones = {"bias found": "alarm", "no bias found": "calm"}
+        first, second, third = self.answer
+        tables = [
+            ("Cues that predictions follow", _cue_table(self.cues)),
+            ("Findings", _finding_table(self.findings)),
+        ]
+        card = Card(
+            headline=first,
+            word=self.verdict,
+            tone=tones.get(self.verdict, "unsure"),
+            facts={"Where": second, "What to do": third},
+            tables=[(caption, frame) for caption, frame in tables if len(frame)],
+            notes=[self.title],
+        )
+        return card_html(type(self).__name__, card)
+
+
+def _cue_table(cues: Sequence[CueRecord]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "cue": cue.name,
+                "classes": ", ".join(cue.classes),
+                "flip": cue.flip.estimate(),
+                "control": cue.control.estimate(),
+                "p adjusted": cue.p_adjusted,
+            }
+            for cue in cues
+        ]
+    )
+
+
+def _finding_table(findings: Sequence[Finding]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "class": finding.class_name or "all classes",
+                "concepts": " + ".join(finding.concepts),
+                "gap": finding.effect.gap,
+                "low": finding.effect.low,
+                "high": finding.effect.high,
+                "p adjusted": finding.p_adjusted,
+            }
+            for finding in findings
+        ]
+    )
