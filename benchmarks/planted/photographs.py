@@ -27,14 +27,15 @@ STRIPES = 4
 held out, so that no pixel is in both."""
 CROP = (36, 92)
 """Smallest and largest side of a crop in pixels of the photograph."""
-GREY = 0.5
-"""Share of the crops without colour."""
+MEANS, SPREADS = (0.35, 0.65), (0.12, 0.24)
+"""Ranges of mean and standard deviation that every crop is brought to, drawn for each: colour,
+brightness and contrast must not tell the photograph, or a control would rely on them by right."""
 NOISE = 0.04
 """Standard deviation of the noise."""
 
 
 def photograph_crops(part: str, *, per_class: int, size: int, seed: int) -> ImageSet:
-    """Return random crops, each of another size, contrast, brightness and colour cast.
+    """Return random crops, grey, each of another size, contrast, brightness and slight cast.
 
     Args:
         part: ``train`` or ``held-out``.
@@ -57,7 +58,7 @@ def photograph_crops(part: str, *, per_class: int, size: int, seed: int) -> Imag
 
 def _crop(pixels: np.ndarray, even: bool, size: int, draw: torch.Generator) -> np.ndarray:
     """Return one crop, ``uint8[size, size, 3]``."""
-    chance = torch.rand(8, generator=draw).tolist()
+    chance = torch.rand(7, generator=draw).tolist()
     height, width = pixels.shape[:2]
     stripe = width // STRIPES
     side = min(stripe, height, int(CROP[0] + chance[0] * (CROP[1] - CROP[0] + 1)))
@@ -67,11 +68,10 @@ def _crop(pixels: np.ndarray, even: bool, size: int, draw: torch.Generator) -> n
     crop = resize_image(pixels[top : top + side, left : left + side], (size, size))
     if chance[4] < 0.5:
         crop = crop.flip(2)
-    if chance[5] < GREY:
-        crop = crop.mean(dim=0, keepdim=True).expand(3, -1, -1)
-    cast = 0.8 + 0.4 * torch.rand(3, 1, 1, generator=draw)
-    middle = crop.mean()
-    crop = middle + (crop - middle) * (0.5 + 0.7 * chance[6])
-    crop = (crop + 0.4 * (chance[7] - 0.5)) * cast
+    crop = crop.mean(dim=0, keepdim=True)
+    cast = 0.9 + 0.2 * torch.rand(3, 1, 1, generator=draw)
+    mean = MEANS[0] + (MEANS[1] - MEANS[0]) * chance[5]
+    spread = SPREADS[0] + (SPREADS[1] - SPREADS[0]) * chance[6]
+    crop = ((crop - crop.mean()) / crop.std().clamp_min(0.02) * spread + mean) * cast
     crop = crop + NOISE * torch.randn(3, size, size, generator=draw)
     return (crop.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()

@@ -7,10 +7,8 @@ not be in the images at all.
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 from typing import Literal
 
@@ -30,7 +28,6 @@ class Facts:
     """What the answer is made from.
 
     Attributes:
-        run: the run folder.
         stages: of the audit.
         classes: number of classes.
         performance: None if it was not measured.
@@ -42,7 +39,6 @@ class Facts:
         risk: None if not measured.
     """
 
-    run: Path
     stages: tuple[Stage, ...]
     classes: int
     performance: Performance | None
@@ -178,14 +174,13 @@ def _of_finding(finding: Finding) -> str:
 
 
 def _todo(facts: Facts, verdict: Verdict) -> str:
-    run = shlex.quote(str(facts.run))
     failed = [stage.name for stage in facts.stages if stage.status == "failed"]
     labels = 0 if facts.risk is None else len(facts.risk.label_errors)
     check = f" check the {_counted(labels, 'label')} that may be wrong," if labels else ""
     if verdict == "bias found":
         return (
-            f"Judge what was found (sundog review {run}),{check} then mend the model with what you "
-            f"confirm (sundog debias) and audit it again (sundog audit ... --before {run})."
+            f"Judge what was found (sundog review),{check} then mend the model with what you "
+            "confirm (sundog debias --from-audit) and audit it again (sundog audit --before)."
         )
     if failed:
         return (

@@ -17,7 +17,7 @@ from sundog.audit.requests import parse_methods
 from sundog.audit.subject import Subject, spread
 from sundog.core.audit.measured import Measured
 from sundog.core.audit.summary import Explanations, MethodScore
-from sundog.core.errors import InputError, LayerError, ModelStateError
+from sundog.core.errors import LayerError
 from sundog.data.sampling import balanced_sample
 from sundog.explain.attribute import attribute
 from sundog.faithfulness.table import FaithfulnessTable
@@ -45,31 +45,26 @@ def choose_methods(subject: Subject, asked: str, *, seed: int) -> tuple[Methods,
     occlusion, without a feature map no Grad-CAM.
 
     Args:
-        subject: one blank image is explained per method of ``auto``.
+        subject: one blank image tells whether the network has a feature map.
         asked: ``auto``, or methods with parameters as typed.
         seed: of methods that draw at random.
 
     Raises:
         UnknownNameError: unknown method.
-        InputError: not one method works with this classifier.
     """
     if asked != "auto":
         return parse_methods(asked, seed=seed), ()
-    probe = torch.zeros(1, 3, *subject.size, device=subject.classifier.device)
-    kept: list[str] = []
+    kept = [name for name in AUTO if subject.classifier.differentiable or name == "occlusion"]
     notes: list[str] = []
-    for name in AUTO:
-        if name == "occlusion":  # needs predictions alone; a probe would cost hundreds of them
-            kept.append(name)
-            continue
+    if "grad_cam" in kept:
+        probe = torch.zeros(1, 3, *subject.size, device=subject.classifier.device)
         try:
-            attribute(subject.classifier, probe, name)
-        except (LayerError, ModelStateError) as error:
-            notes.append(f"Method {name!r} was left out: {error.message}")
-        else:
-            kept.append(name)
-    if not kept:
-        raise InputError("methods", expected="at least one that works here", got="; ".join(notes))
+            attribute(subject.classifier, probe, "grad_cam")
+        except LayerError as error:
+            kept.remove("grad_cam")
+            notes.append(f"Method 'grad_cam' was left out: {error.message}")
+    else:
+        notes.append("Only occlusion was tried: the classifier has no gradient.")
     return parse_methods(",".join(kept), seed=seed), tuple(notes)
 
 

@@ -14,7 +14,6 @@ from sundog.audit.audit_stages import finished_stage
 from sundog.audit.subject import Subject
 from sundog.audit.taggers import make_taggers
 from sundog.concepts.tagger import Tagger
-from sundog.core.errors import SundogError
 from sundog.explain.plan import make_plan
 from sundog.explain.registry import METHODS
 from sundog.faithfulness.controls import CONTROLS
@@ -102,7 +101,7 @@ def plan_audit(
 def _taggers(subject: Subject, settings: AuditSettings) -> list[Tagger]:
     try:
         return make_taggers(settings.taggers, subject)[0]
-    except SundogError:  # the stage that needs them tells it
+    except Exception:  # the stage that needs them meets the same error and tells it
         return []
 
 
@@ -134,16 +133,19 @@ def _estimates(
         learn = _learn_patches(min(n, PATCH_SAMPLE), speed)
     explained = min(n, settings.explained)
     trained = 0 if training is None else len(training.image_set)
-    return {
+    found: dict[str, float | None] = {
         "performance": 1.0 + 0.05 * classes + n * (read + tags) + learn,
         "concepts": 1.0 + 2e-4 * n,
         "findings": 2.0
         + 2e-6 * n * settings.search.permutations
         + EVIDENCE * (speed.backward + 0.01),
         "cues": None,
-        "explanations": _explain(subject, settings, speed) * explained + 2.0,
+        "explanations": 2.0 + explained * _explain(subject, settings, speed)
+        if "explanations" in settings.wanted()
+        else None,
         "risk": 3.0 + trained * read + 2e-3 * (n + trained),
     }
+    return {k: None if v is None or math.isnan(v) else v for k, v in found.items()}
 
 
 def _learn_patches(images: int, speed: Speed) -> float:
@@ -152,8 +154,11 @@ def _learn_patches(images: int, speed: Speed) -> float:
 
 
 def _explain(subject: Subject, settings: AuditSettings, speed: Speed) -> float:
-    """Return the seconds per image that scoring the methods takes."""
-    methods, _ = choose_methods(subject, settings.methods, seed=settings.seed)
+    """Return the seconds per image that scoring the methods takes; NaN if they do not work."""
+    try:
+        methods, _ = choose_methods(subject, settings.methods, seed=settings.seed)
+    except Exception:  # told by the stage
+        return math.nan
     scored = 2 * (STEPS - 2) * (len(methods) + len(CONTROLS))
     return scored * speed.forward + _maps(methods, speed)
 

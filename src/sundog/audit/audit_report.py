@@ -11,11 +11,14 @@ from sundog.audit.audit_stages import CUES, INSPECT, StageFile
 from sundog.audit.audit_summary import summarise
 from sundog.audit.audit_work import AuditWork
 from sundog.audit.cues_for_review import merge_cues_into_query
+from sundog.audit.frozen_slices import freeze_slices
 from sundog.core.audit.cues import CUES_FILE
-from sundog.core.audit.summary import AUDIT_FILE, AuditSummary, Change, Stage
+from sundog.core.audit.summary import AUDIT_FILE, AuditSummary, Stage
 from sundog.core.errors import SundogError, first_line
 from sundog.core.files import write_text
 from sundog.core.inspection.query import QUERY_FILE
+from sundog.report.audit_markdown import audit_markdown
+from sundog.report.audit_page import audit_page
 from sundog.report.page import write_page
 
 MARKDOWN_FILE = "audit.md"
@@ -29,7 +32,6 @@ def write_report(
     files: Sequence[StageFile],
     *,
     fresh: bool,
-    before: str | None = None,
     answers: Mapping[str, str] | None = None,
 ) -> tuple[AuditSummary, Path | None]:
     """Write what the stages found, and return the summary and the page.
@@ -39,20 +41,17 @@ def write_report(
     Args:
         work: the audit.
         files: of its stages, in order.
-        fresh: findings or cues were made in this run: the cues are put before the reviewers.
-        before: run folder of an earlier audit to compare with, or None.
+        fresh: findings or cues were made in this run: the cues are put before the reviewers, and
+            the images behind both are frozen for a later audit.
         answers: what a person adds to the documentation: field -> text.
     """
     told = manifest_facts(work.folder.manifest, command=work.command)
     try:
         if fresh:
             _put_cues_before_reviewers(work)
-        earlier = None if before is None else Path(before)
-        summary = summarise(work, files, manifest=told, answers=answers, before=earlier)
+            freeze_slices(work.path, work.subject, seed=work.settings.seed, progress=work.progress)
+        summary = summarise(work, files, manifest=told, answers=answers)
         summary.write(work.path / AUDIT_FILE)
-        if earlier is not None:
-            summary = summary.model_copy(update={"changes": _changes(earlier, work)})
-            summary.write(work.path / AUDIT_FILE)
         return summary, _write_pages(work, summary)
     except Exception as error:
         message = error.message if isinstance(error, SundogError) else first_line(error)
@@ -75,16 +74,7 @@ def _put_cues_before_reviewers(work: AuditWork) -> None:
         merge_cues_into_query(inspect, cues, command=work.command)
 
 
-def _changes(before: Path, work: AuditWork) -> tuple[Change, ...]:
-    from sundog.audit.audit_changes import changes_since
-
-    return tuple(changes_since(before, work.path))
-
-
 def _write_pages(work: AuditWork, summary: AuditSummary) -> Path:
-    from sundog.report.audit_markdown import audit_markdown
-    from sundog.report.audit_page import audit_page
-
     write_text(work.path / MARKDOWN_FILE, audit_markdown(summary, folder=work.path))
     page = audit_page(summary, folder=work.path)
     return write_page(page, work.path / PAGE_FILE)

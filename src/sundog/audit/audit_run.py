@@ -16,14 +16,17 @@ from sundog.audit.audit_stages import finished_stage, run_stages
 from sundog.audit.audit_work import AuditWork
 from sundog.audit.subject import Subject
 from sundog.core.audit.summary import AuditSummary, Stage
+from sundog.core.notebook import Card, InNotebook
 from sundog.core.run_folder import RunFolder
 from sundog.data.remembered_set import REMEMBERED_BYTES, remember_images
+from sundog.report.audit_page import audit_page
+from sundog.report.notebook import page_card
 
 KIND = "audit"
 
 
-@dataclass(frozen=True, eq=False)
-class AuditRun:
+@dataclass(frozen=True, eq=False, repr=False)
+class AuditRun(InNotebook):
     """What :func:`audit_classifier` wrote.
 
     Attributes:
@@ -42,6 +45,12 @@ class AuditRun:
     def failed(self) -> tuple[Stage, ...]:
         """The stages that failed."""
         return tuple(stage for stage in self.summary.stages if stage.status == "failed")
+
+    def _headline(self) -> str:
+        return self.summary.answer[0]
+
+    def _card(self) -> Card:
+        return page_card(audit_page(self.summary, folder=self.path), self.page)
 
 
 def audit_classifier(
@@ -116,15 +125,14 @@ def audit_classifier(
             training=training,
             folder=folder,
             settings=settings,
+            before=None if told["before"] is None else Path(told["before"]),
             progress=progress,
             command=command,
         )
         plan = plan or plan_audit(subject, settings, training=training, out_dir=out_dir)
         old = {n for n in ("findings", "cues") if finished_stage(folder.path, n) is not None}
         files = run_stages(work, planned=plan.seconds(), watch=watch)
-        summary, page = write_report(
-            work, files, fresh=len(old) < 2, before=told["before"], answers=told["answers"]
-        )
+        summary, page = write_report(work, files, fresh=len(old) < 2, answers=told["answers"])
         if not any(stage.status == "failed" for stage in summary.stages):
             folder.finish()
     return AuditRun(path=folder.path, page=page, summary=summary, plan=plan)

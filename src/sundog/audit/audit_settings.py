@@ -34,7 +34,7 @@ class AuditSettings:
         group_column: metadata column; groups are class x value. None: groups are the classes.
         search: how findings are searched for; its ``alpha`` also bounds the claims of cues.
         cue_images: images between which components are moved, at most.
-        smallest: excess flips that matter, of a cue.
+        smallest: pull below which a cue does not matter.
         explained: images that are explained, at most.
         methods: attribution methods with parameters, or ``auto``: those of the practical that the
             classifier allows.
@@ -48,7 +48,7 @@ class AuditSettings:
     group_column: str | None = None
     search: SearchSettings = field(default_factory=SearchSettings)
     cue_images: int = 600
-    smallest: float = 0.1
+    smallest: float = 0.05
     explained: int = 64
     methods: str = "auto"
     risk_methods: tuple[str, ...] = DEFAULT_METHODS

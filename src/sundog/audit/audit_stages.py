@@ -16,8 +16,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from sundog.audit.audit_changes import before_and_after
 from sundog.audit.audit_cost import measured
 from sundog.audit.audit_explanations import choose_methods, explain
+from sundog.audit.audit_folder import open_audit
 from sundog.audit.audit_manifest import code_hash
 from sundog.audit.audit_performance import measure_performance
 from sundog.audit.audit_risk import measure_risk
@@ -25,12 +27,15 @@ from sundog.audit.audit_settings import NEEDS, STAGES
 from sundog.audit.audit_work import AuditWork
 from sundog.audit.inspect_run import inspect_images
 from sundog.audit.observed import unread_images
+from sundog.audit.shortcut_run import find_cues
 from sundog.core.audit.summary import Stage
-from sundog.core.errors import RunFolderError, SundogError, first_line
+from sundog.core.errors import InputError, RunFolderError, SundogError, first_line
 from sundog.core.inspection.record import FileRecord
 
 INSPECT, CUES, FAITHFULNESS, RISK = "inspect", "cues", "faithfulness", "risk"
 """Run folders of stages, below that of the audit."""
+CHANGES = "changes"
+"""The stage that an audit has if there is an earlier one to compare with."""
 Found = dict[str, Any]
 """What a stage adds to the summary, as JSON values."""
 
@@ -94,8 +99,6 @@ def findings(work: AuditWork) -> Found:
 
 def cues(work: AuditWork) -> Found:
     """Move parts and properties between images: which drag the prediction with them?"""
-    from sundog.audit.shortcut_run import find_cues
-
     find_cues(
         work.subject,
         work.path / CUES,
@@ -145,6 +148,18 @@ def risk(work: AuditWork) -> Found:
     return {"risk": found.model_dump(mode="json"), "notes": list(notes)}
 
 
+def changes(work: AuditWork) -> Found:
+    """Measure what an earlier audit found on this classifier: the same images, the same cues."""
+    if work.before is None:
+        raise InputError("before", expected="the run folder of an earlier audit", got="none")
+    found = before_and_after(work.before, work.path, subject=work.subject, progress=work.progress)
+    return {
+        "changes": [change.model_dump(mode="json") for change in found.changes],
+        "before": found.before,
+        "notes": list(found.notes),
+    }
+
+
 RUN: Mapping[str, Callable[[AuditWork], Found]] = {
     "performance": performance,
     "concepts": concepts,
@@ -152,6 +167,7 @@ RUN: Mapping[str, Callable[[AuditWork], Found]] = {
     "cues": cues,
     "explanations": explanations,
     "risk": risk,
+    CHANGES: changes,
 }
 """Stage -> what it does."""
 
@@ -189,14 +205,15 @@ def run_stages(
         planned: stage -> estimated seconds.
         watch: told of each stage when it is over.
     """
-    wanted = work.settings.wanted()
+    wanted = (*work.settings.wanted(), *([] if work.before is None else [CHANGES]))
+    needs = {**NEEDS, CHANGES: ("performance",)}
     files: dict[str, StageFile] = {}
-    for name in STAGES:
+    for name in (*STAGES, *wanted[-1:]) if wanted[-1] == CHANGES else STAGES:
         if name not in wanted:
             files[name] = _skipped(name, "not asked for")
-        elif (done := finished_stage(work.path, name)) is not None:
+        elif (done := _finished(work, name)) is not None:
             files[name] = done
-        elif missing := [n for n in NEEDS[name] if files[n].stage.status != "done"]:
+        elif missing := [n for n in needs[name] if files[n].stage.status != "done"]:
             files[name] = _skipped(name, f"needs {' and '.join(missing)}")
         else:
             files[name] = _run(work, name, planned.get(name))
@@ -204,6 +221,15 @@ def run_stages(
         if watch is not None:
             watch(files[name].stage)
     return tuple(files.values())
+
+
+def _finished(work: AuditWork, name: str) -> StageFile | None:
+    """Return a finished stage; what was compared with another audit, or an older one, is not."""
+    done = finished_stage(work.path, name)
+    if done is None or name != CHANGES or work.before is None:
+        return done
+    _, earlier = open_audit(work.before)
+    return done if done.found["before"]["hash"] == earlier.content_hash() else None
 
 
 def _skipped(name: str, why: str) -> StageFile:

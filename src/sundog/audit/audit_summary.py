@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from sundog.audit.audit_answer import Facts, answer, decide
-from sundog.audit.audit_folder import open_audit
 from sundog.audit.audit_manifest import code_hash
 from sundog.audit.audit_stages import CUES, INSPECT, StageFile
 from sundog.audit.audit_verdicts import REJECTED
@@ -42,20 +41,17 @@ def summarise(
     *,
     manifest: Mapping[str, Any],
     answers: Mapping[str, str] | None = None,
-    before: Path | None = None,
-    changes: Sequence[Change] = (),
     trouble: Stage | None = None,
 ) -> AuditSummary:
     """Return the summary of the stages that are done.
+
+    What the reviewers of the audit that this one is compared with called no bias is none here.
 
     Args:
         work: the audit.
         files: of its stages, in order.
         manifest: see :func:`sundog.audit.audit_manifest.manifest_facts`.
         answers: what a person adds to the documentation: field -> text.
-        before: run folder of the audit that this one is compared with: what its reviewers called no
-            bias is none here.
-        changes: before and after.
         trouble: a report that failed, told like a stage.
     """
     done = {file.stage.name for file in files if file.stage.status == "done"}
@@ -68,9 +64,9 @@ def summarise(
     explanations = _record(Explanations, found.get("explanations"))
     risk = _record(Risk, found.get("risk"))
     carried = JudgedBefore()
-    if before is not None:
+    if work.before is not None:
         carried = judged_before(
-            before,
+            work.before,
             findings=inspected.findings,
             cues=claimed,
             class_names=work.subject.class_names,
@@ -78,7 +74,6 @@ def summarise(
         )
     rejected = {i for i, said in verdicts.items() if said in REJECTED} | set(carried.rejected)
     facts = Facts(
-        run=work.path,
         stages=(*(f.stage for f in files), *([] if trouble is None else [trouble])),
         classes=len(work.subject.class_names),
         performance=performance,
@@ -111,8 +106,8 @@ def summarise(
         cue_notes=cues.notes if cues is not None else (),
         explanations=explanations,
         risk=risk,
-        before=None if before is None else _earlier(before),
-        changes=tuple(changes),
+        before=found.get("before"),
+        changes=tuple(Change.model_validate(change) for change in found.get("changes", ())),
         pictures=_pictures(inspected, claimed),
         images=dict(inspected.images or {}),
         limits=_limits(work, files, carried.notes),
@@ -183,11 +178,6 @@ def _pictures(inspected: _Inspected, cues: Sequence[CueRecord]) -> dict[str, tup
         if files:
             found[finding.id] = tuple(dict.fromkeys(files))[:PICTURED]
     return found
-
-
-def _earlier(before: Path) -> dict[str, str]:
-    _, summary = open_audit(before)
-    return {"title": summary.title, "hash": summary.content_hash()}
 
 
 def _limits(work: AuditWork, files: Sequence[StageFile], notes: Sequence[str]) -> tuple[str, ...]:

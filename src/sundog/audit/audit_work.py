@@ -34,6 +34,7 @@ class AuditWork:
         training: training images for the risk methods, seen through the same classifier, or None.
         folder: run folder of the audit, open.
         settings: what is looked at, and how.
+        before: run folder of an earlier audit to compare with, or None.
         progress: None shows it on a terminal.
         command: how to reproduce.
     """
@@ -42,6 +43,7 @@ class AuditWork:
     training: Subject | None
     folder: RunFolder
     settings: AuditSettings
+    before: Path | None = None
     progress: bool | None = None
     command: str = ""
 

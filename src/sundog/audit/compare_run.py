@@ -25,6 +25,7 @@ from sundog.explain.attribute import attribute_many
 from sundog.faithfulness.localisation import relevance_mass
 from sundog.report.compare_grid import ModelView
 from sundog.report.compare_page import compare_page
+from sundog.report.notebook import PageInNotebook
 from sundog.report.overlay import get_palette
 from sundog.report.page import Page, write_page
 from sundog.report.page_figures import save_page_figures
@@ -33,8 +34,8 @@ Methods = Mapping[str, tuple[str, Mapping[str, Any]]]
 CONDITIONS = ("off", "aligned", "conflicting")
 
 
-@dataclass(frozen=True)
-class CompareRun:
+@dataclass(frozen=True, repr=False)
+class CompareRun(PageInNotebook):
     """What :func:`compare_runs` wrote: the folder, the page, its content, and the comparison."""
 
     path: Path
@@ -108,7 +109,7 @@ def compare_runs(
         InputError: fewer than two classifiers, or classifiers of different classes or size.
     """
     get_palette(palette)
-    first = _check(subjects)
+    first = check_same(subjects)
     arguments = {
         "runs": sorted(subjects),
         "cue": cue.to_dict(),
@@ -157,7 +158,12 @@ def compare_runs(
     return CompareRun(path=folder.path, page=written, content=page, comparison=comparison)
 
 
-def _check(subjects: Mapping[str, Subject]) -> Subject:
+def check_same(subjects: Mapping[str, Subject]) -> Subject:
+    """Refuse models that cannot be compared, and return the first subject.
+
+    Raises:
+        InputError: fewer than two models, or different images, classes or size.
+    """
     if len(subjects) < 2:
         raise InputError("Classifiers to compare", expected="at least two", got=str(len(subjects)))
     first = next(iter(subjects.values()))

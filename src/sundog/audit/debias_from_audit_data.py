@@ -11,6 +11,7 @@ import pandas as pd
 from jaxtyping import Bool, Int64
 
 from sundog.audit.align import plain_name
+from sundog.audit.cue_moves import cue_components, is_masked, mask_files
 from sundog.audit.debias_conflicts import KINDS, conflicting_view, half_of
 from sundog.audit.debias_data import DebiasData, Part
 from sundog.audit.debias_from_audit import ToSuppress
@@ -22,7 +23,7 @@ from sundog.audit.debias_from_audit_tags import (
 )
 from sundog.core.audit.cues import CueRecord
 from sundog.core.errors import InputError
-from sundog.data.components.component import Component, make_component
+from sundog.data.components.component import Component
 from sundog.data.image_set import ImageSet
 from sundog.data.mask_reader import COLUMN, ArrayMasks, ManifestMasks, MaskReader, mask_areas
 from sundog.debias.alignment import Alignment, measure_alignment
@@ -63,14 +64,12 @@ def with_audit(
     known = data.test.groups is not None
     if known and (tags is not None or suppress.cues):
         notes.append(f"Groups are those of column {data.column!r}, as without the audit.")
-    components = [_component(cue) for cue in suppress.cues]
+    components = [c for cue in suppress.cues for c in cue_components(cue)]
     speaks_for = _classes(suppress.cues, data.class_names)
     kinds: list[Int64[np.ndarray, "images"] | None] = [None, None, None]
     made: list[Part] = []
     for number, part in enumerate(parts):
-        editor = _editor(
-            part, components, speaks_for, suppress if number == 0 else None, tags, notes
-        )
+        editor = _editor(part, components, speaks_for, suppress, tags)
         masks = _masks(part, editor)
         if number and components and not known and editor is not None:
             part, kinds[number] = _judged(part, editor, components, speaks_for)
@@ -79,6 +78,7 @@ def with_audit(
         made.append(replace(part, masks=masks))
     if components and not known:
         kinds[0] = np.zeros(len(made[0]), dtype=np.int64)
+    _say_unplaced(suppress, made[0], notes, enough=bool(components) or tags is not None)
     found = replace(
         data,
         train=made[0],
@@ -87,17 +87,6 @@ def with_audit(
         notes=tuple(dict.fromkeys((*data.notes, *notes, *(tags.notes if tags else ())))),
     )
     return found if known else _with_groups(found, kinds, tags)
-
-
-def _component(cue: CueRecord) -> Component:
-    if not cue.component:
-        raise InputError(
-            f"Cue {cue.name!r}",
-            expected="with the component that was moved",
-            got="none",
-            hint="Search for cues again with this version of Sundog.",
-        )
-    return make_component(cue.component)
 
 
 def _classes(cues: Sequence[CueRecord], class_names: Sequence[str]) -> list[int]:
@@ -118,46 +107,55 @@ def _editor(
     part: Part,
     components: Sequence[Component],
     speaks_for: Sequence[int],
-    suppress: ToSuppress | None,
+    suppress: ToSuppress,
     tags: ConceptTags | None,
-    notes: list[str],
 ) -> AgainstEditor | None:
-    """Return what edits all cues and patches of a part.
-
-    In the training images (``suppress``) a cue that has a mask in each of them is cut out by it.
-    """
-    moved, editors = list(components), list[AgainstEditor]()
-    if suppress is not None and suppress.cues_folder is not None:
-        for cue, component in zip(suppress.cues, components, strict=True):
-            masks = _table_masks(cue, suppress.cues_folder, part, speaks_for)
-            if masks is not None:
-                moved.remove(component)
-                editors.append(MaskEditor(part.images, masks))
-                notes.append(f"The cue '{cue.name}' is cut out by a mask for each training image.")
-    if moved:
-        editors.insert(0, ComponentEditor(part.images, moved, speaks_for=speaks_for))
-    if tags is not None and tags.patches:
-        where = PatchMasks(
-            part.images.image_set,
-            tags.patches,
-            size=part.images.image_size,
-            resize=part.images.resize,
+    """Return what edits all cues and patches of a part, as far as their place is known there."""
+    editors = list[AgainstEditor]()
+    if components:
+        editors.append(ComponentEditor(part.images, components, speaks_for=speaks_for))
+    readers: list[MaskReader] = []
+    for cue in suppress.cues:
+        masks = (
+            _table_masks(cue, suppress.cues_folder, part, speaks_for) if is_masked(cue) else None
         )
-        if bool((mask_areas(where) > 0).any()):
-            editors.append(MaskEditor(part.images, where))
+        if masks is not None:
+            readers.append(masks)
+    if tags is not None and tags.patches:
+        size, resize = part.images.image_size, part.images.resize
+        readers.append(PatchMasks(part.images.image_set, tags.patches, size=size, resize=resize))
+    editors += [MaskEditor(part.images, r) for r in readers if bool((mask_areas(r) > 0).any())]
     if not editors:
         return None
     return editors[0] if len(editors) == 1 else ChainedEditor(editors)
+
+
+def _say_unplaced(suppress: ToSuppress, train: Part, notes: list[str], *, enough: bool) -> None:
+    """Note the cues whose place in the training images is not known; refuse if nothing else is."""
+    unplaced = [cue.name for cue in suppress.cues if is_masked(cue)]
+    if not unplaced or isinstance(train.editor, (MaskEditor, ChainedEditor)):
+        return
+    said = (
+        f"The place of {unplaced[0]!r} is another in every image, and is known only in images that "
+        "were audited"
+    )
+    if not enough:
+        raise InputError(
+            "The cue",
+            expected="known in the training images",
+            got=said,
+            hint="Audit the training images, and mend by that audit.",
+        )
+    notes.append(f"Not mended: {said}; audit the training images to mend by it.")
 
 
 def _masks(part: Part, editor: AgainstEditor | None) -> MaskReader | None:
     """Return where the cue is, if it is at one place in every image: what masks are asked for."""
     if not isinstance(editor, ComponentEditor):
         return editor.masks if isinstance(editor, MaskEditor) else None
-    where = editor.mask
-    if where is None or not editor.local:
+    if editor.mask is None:
         return None
-    mask = where.numpy()
+    mask = editor.mask.numpy()
     return ArrayMasks(np.broadcast_to(mask, (len(part), *mask.shape)))
 
 
@@ -249,17 +247,14 @@ def _agreeing(
 
 
 def _table_masks(
-    cue: CueRecord, folder: Path, part: Part, speaks_for: Sequence[int]
+    cue: CueRecord, folder: Path | None, part: Part, speaks_for: Sequence[int]
 ) -> MaskReader | None:
     """Return the masks that the audit kept for each image, if most of these images have one."""
-    if cue.masks_table is None or not (folder / cue.masks_table).is_file():
-        return None
-    table = pd.read_parquet(folder / cue.masks_table)
-    files = dict(zip(table["id"].astype(str), table[COLUMN].astype(str), strict=True))
+    files = mask_files(cue, folder)
     images = part.images.image_set
-    carrying: Bool[np.ndarray, "images"] = np.array([i in files for i in images.ids])
+    carrying: Bool[np.ndarray, "images"] = np.array([i in files for i in images.ids], dtype=bool)
     own = np.isin(part.labels, list(speaks_for))
-    if not own.any() or carrying[own].mean() < LEAST_MASKED:
+    if folder is None or not own.any() or carrying[own].mean() < LEAST_MASKED:
         return None
     named = ImageSet(
         name=images.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
@@ -165,9 +166,17 @@ def accuracy_differences(predictions: pd.DataFrame, runs: Sequence[str]) -> dict
 
 
 def strongest_miss(tests: Sequence[CueTest]) -> CueTest | None:
-    """Return the test with the largest lower bound among those that were not claimed."""
-    open_ = [test for test in tests if not test.claimed and test.excess.low is not None]
-    return max(open_, key=lambda test: test.excess.low or 0.0, default=None)
+    """Return the test that came nearest to a claim: its pull by the lower bound over its margin.
+
+    What a claimed cue explains is no miss.
+    """
+    nearest, best = None, -math.inf
+    for test in tests:
+        if test.claimed or test.explained_by or test.pull is None or test.margin is None:
+            continue
+        if test.pull.low is not None and test.pull.low - test.margin > best:
+            nearest, best = test, test.pull.low - test.margin
+    return nearest
 
 
 def _finite(value: float) -> float | None:

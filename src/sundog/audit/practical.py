@@ -18,6 +18,7 @@ from sundog.faithfulness.table import FaithfulnessTable
 from sundog.models.train import train_classifier
 from sundog.models.zoo import get_model
 from sundog.report.demo_page import demo_page
+from sundog.report.notebook import PageInNotebook
 from sundog.report.page import Page, write_page
 
 CUE = "patch"
@@ -30,8 +31,8 @@ PHOTOS = ("astronaut", "camera", "chelsea", "clock", "coffee", "rocket")
 NAMES = {"biased": "trained with the cue", "sound": "trained without"}
 
 
-@dataclass(frozen=True)
-class PracticalRun:
+@dataclass(frozen=True, repr=False)
+class PracticalRun(PageInNotebook):
     """What :func:`run_practical` found: the page, its content, both tables."""
 
     path: Path
@@ -74,7 +75,8 @@ def run_practical(
         shown=6,
         seed=seed,
         progress=progress,
-        command=f"sundog compare {out}/biased {out}/sound --images digits --split validation",
+        command=f"sundog compare {out}/biased {out}/sound --data digits --split validation "
+        "--cue recorded",
     )
     say(f"Scoring explanations of the sound model on {SCORED} digits.")
     scored = _score(subjects["sound"], out / "faithfulness", seed=seed, progress=progress)

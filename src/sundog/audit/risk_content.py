@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Int64
+from jaxtyping import Int64, UInt8
 
 from sundog.audit.group_column import ImageGroups
 from sundog.audit.risk_latent import latent_content
@@ -37,7 +37,7 @@ from sundog.risk.metrics_table import RiskMetrics
 from sundog.risk.model import RiskModel
 from sundog.risk.output import RiskOutput
 from sundog.risk.registry import METHODS
-from sundog.risk.window_images import mean_images
+from sundog.risk.window_images import WindowMeans
 from sundog.risk.wrapping import ENSEMBLE
 
 TILE = 96
@@ -100,6 +100,7 @@ def risk_content(
     ids = [subject.image_set.ids[i] for i in rows.tolist()]
     methods: dict[str, str] = {name: _method_of(model, output, name) for name in output.fields}
     fields = []
+    pictures = _mean_pictures(subject, rows[labels >= 0], windows)
     for name in output.fields:
         found = windows.get(name)
         ends = extreme_images(arrays[name], count=shown, ids=ids)
@@ -110,7 +111,7 @@ def risk_content(
                 scores=arrays[name],
                 windows=None
                 if found is None
-                else _windows(subject, rows[labels >= 0], found, all_classes=subject.class_names),
+                else _windows(found, pictures[name], all_classes=subject.class_names),
                 lowest=_tiles(subject, output, rows, ends.lowest, arrays[name]),
                 highest=_tiles(subject, output, rows, ends.highest, arrays[name]),
                 meaning=METHODS[methods[name]].summary if methods[name] in METHODS else "",
@@ -151,14 +152,30 @@ def _method_of(model: RiskModel | EnsembleModel, output: RiskOutput, name: str) 
     return (found or inner or [""])[0]
 
 
+def _mean_pictures(
+    subject: Subject, rows: Rows, windows: Mapping[str, AccuracyVsRisk]
+) -> dict[str, UInt8[np.ndarray, "windows height width 3"]]:
+    """Return the mean images of the windows of every risk, from one pass over the images."""
+    means = {
+        name: WindowMeans(found.membership, windows=len(found.windows))
+        for name, found in windows.items()
+    }
+    if means:
+        batches = subject.image_set.subset(rows).batches(
+            size=min(subject.size[0], TILE), batch_size=subject.batch_size, resize=subject.resize
+        )
+        for batch in batches:
+            for one in means.values():
+                one.add(batch)
+    return {name: one.result() for name, one in means.items()}
+
+
 def _windows(
-    subject: Subject, rows: Rows, found: AccuracyVsRisk, *, all_classes: Sequence[str]
+    found: AccuracyVsRisk,
+    pictures: UInt8[np.ndarray, "windows height width 3"],
+    *,
+    all_classes: Sequence[str],
 ) -> Windows:
-    images = subject.image_set.subset(rows)
-    batches = images.batches(
-        size=min(subject.size[0], TILE), batch_size=subject.batch_size, resize=subject.resize
-    )
-    pictures = mean_images(batches, found.membership, windows=len(found.windows))
     measures: dict[str, list[Estimate]] = {
         "accuracy": [w.accuracy for w in found.windows],
         "precision": [w.precision for w in found.windows],

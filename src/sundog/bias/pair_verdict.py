@@ -206,7 +206,7 @@ def _sentence(
         key = max(shown, key=lambda k: shown[k].pull.high)
         value = shown[key]
         text += (
-            f"; with the cue of another model ({names[key]}) {_share(value.flip)} of its "
+            f"; with the cue of another model (“{names[key]}”) {_share(value.flip)} of its "
             f"{value.flip.n:,} predictions follow (control {_share(value.control)}), and it is "
             f"right on {_share(value.swapped)} instead of {_share(value.intact)}"
         )
@@ -217,7 +217,7 @@ def _sentence(
 
 def _numbers(value: RunOnCue, name: str) -> str:
     return (
-        f"with the {name} of an image of another class, {_share(value.flip)} of "
+        f"with the “{name}” of an image of another class, {_share(value.flip)} of "
         f"{value.flip.n:,} images are taken for that class (control {_share(value.control)}, "
         f"difference {_points(value.excess)} points), and it is right on {_share(value.swapped)} "
         f"instead of {_share(value.intact)} (difference {_points(value.reliance)} points)"

@@ -43,9 +43,11 @@ from sundog.data.components.component import Component
 from sundog.data.components.stamp import stamp_masks
 from sundog.models.classifier import Classifier
 
-SCREEN_PAIRS = 60
-CONFIRM_PAIRS = 300
-CLASS_PAIRS = 150
+SCREEN_PAIRS = 50
+CONFIRM_PAIRS = 240
+CLASS_PAIRS = 120
+HOPELESS_PAIRS = 80
+"""Pairs for a candidate whose screening shows nothing: enough for an interval in the table."""
 WINDOWS = 4
 """Windows that are tested, beside frames, surrounds, whole-image properties and proposals."""
 REPEATED_SHARE = 0.4
@@ -321,6 +323,9 @@ def _together(look: Callable[[Candidate], Screened], singles: Sequence[Screened]
 def _tests(bench: Bench, screened: Screened, among: Bool[np.ndarray, "images"]) -> list[Tested]:
     """Test a candidate over all donor classes, and for the class that stood out in screening."""
     candidate = screened.candidate
+    if screened.hopeless:
+        test = try_candidate(bench, candidate, among, most=HOPELESS_PAIRS)
+        return [] if test is None else [test]
     found = [try_candidate(bench, candidate, among, most=CONFIRM_PAIRS)]
     alone = candidate.margin < MARGINS["large"] or candidate.family != "window"
     if alone and screened.best_class is not None and _class_count(bench.labels) > 2:

@@ -16,7 +16,7 @@ SMALL = 1 / 48
 """A part of at most this share of the image is too small to hold an object."""
 
 MARGINS: dict[str, float] = {
-    "small": 0.05,
+    "small": 0.06,
     "repeated": 0.12,
     "large": 0.2,
     "frame": 0.06,

@@ -87,6 +87,12 @@ class Screened:
         return max(pooled, alone)
 
     @property
+    def hopeless(self) -> bool:
+        """Whether neither all classes nor the strongest one come near the margin."""
+        near = self.pull + 2 * self.error
+        return near < self.candidate.margin and self.best_pull < self.candidate.margin
+
+    @property
     def weight(self) -> float:
         """Pull for its area: of two parts that pull alike, the smaller is the better account."""
         return max(self.pull, self.best_pull / 2) / self.candidate.area**0.15
@@ -137,7 +143,7 @@ def fit_window(
     make: Callable[[Box], Candidate],
     *,
     least: float,
-    steps: int = 12,
+    steps: int = 9,
 ) -> Screened:
     """Move, shrink and grow a window as long as its pull for its area rises.
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from click.core import ParameterSource
 from rich.table import Table
 
 from sundog.cli import options
@@ -236,7 +235,7 @@ def _refuse_more(context: typer.Context) -> None:
         for parameter in context.command.params
         if parameter.name not in WITH_FROM
         and parameter.name is not None
-        and context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
+        and getattr(context.get_parameter_source(parameter.name), "name", "") == "COMMANDLINE"
     ]
     if given:
         raise InputError(

@@ -14,6 +14,7 @@ from sundog.core.errors import DataError, InputError
 from sundog.core.seeds import derive_seed, generator
 from sundog.core.shapes import Images, Labels
 from sundog.data.components.component import Component
+from sundog.data.components.stamp import stamp_masks
 from sundog.data.sampling import balanced_sample
 from sundog.debias.inpaint import inpaint
 from sundog.debias.moves import Moves
@@ -25,6 +26,8 @@ AVERAGED = 512
 """Images, class-balanced, whose mean stands for an image without the component."""
 PANEL = 10
 """Donors, spread over the classes, whose property is averaged for an image without it."""
+LOCATED = {"stamp": stamp_masks}
+"""Parts that lie elsewhere in every image: ``(images, **parameters) -> masks``."""
 SHIFTING = ("placement",)
 """Families that would show an image several times on average: the mean image's is used."""
 ATTEMPTS = 8
@@ -96,7 +99,9 @@ class ComponentEditor:
         self._images = images
         self._source = source
         self._speaks_for = tuple(sorted({int(c) for c in speaks_for}))
-        self._mask, self._whole = _split(self.components, self.image_size)
+        self._located = [c for c in self.components if c.family in LOCATED]
+        rest = [c for c in self.components if c.family not in LOCATED]
+        self._mask, self._whole = _split(rest, self.image_size)
         self._mean: Tensor | None = None
         self._typical: Tensor | None = None
 
@@ -110,13 +115,8 @@ class ComponentEditor:
 
     @property
     def mask(self) -> Bool[Tensor, "height width"] | None:
-        """Where the components lie that are filled in when removed; None if there are none."""
-        return self._mask
-
-    @property
-    def local(self) -> bool:
-        """Whether every component is a part of the image that can be filled in."""
-        return not self._whole
+        """Where the components lie, if all are filled in when removed and lie at fixed places."""
+        return None if self._whole or self._located else self._mask
 
     def describe(self) -> dict[str, Any]:
         """Return the components and the identity of the images."""
@@ -134,8 +134,10 @@ class ComponentEditor:
     def removed(self, images: Images, indices: Labels, *, moves: Moves | None = None) -> Images:
         """Return the images without their components."""
         cleaned = images
-        if self._whole:
+        if self._whole or self._located:
             plain = self._unmoved(images, indices, moves)
+            for component in self._located:
+                plain = inpaint(plain, LOCATED[component.family](plain, **component.parameters))
             for component in self._whole:
                 plain = self._neutral(component, plain)
             cleaned = _moved(plain, moves).to(images)

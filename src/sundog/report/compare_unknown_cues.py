@@ -95,9 +95,7 @@ def _galleries(record: CueRecord, shelf: Shelf) -> list[Gallery]:
         for place, file in enumerate(record.pictures[: len(ROLES) * EXAMPLES])
     ]
     rows = rows_of(photos, len(ROLES))
-    found = (
-        [Gallery("One transplant: donor, receiver, and what comes out", rows, 3)] if rows else []
-    )
+    found = [Gallery("Transplants: donor, receiver, and what comes out", rows, 3)] if rows else []
     if record.mask is not None:
         mask = shelf.photo(
             record.mask,
@@ -141,13 +139,13 @@ def _table(crossed: CrossedRecord) -> Table:
     return Table(
         frame=frame,
         caption=f"Intervals of excess, reliance and pull hold together over all cues and models "
-        f"(each {level:.2%}). Pull: probability that moves to the donor's class; sound models "
+        f"(each {100 * level:.4g}\u00a0%). Pull: probability that moves to the donor's class; sound models "
         f"show up to {crossed.margin:.0%} with a part like this.",
         columns={
-            "excess": Column("flips beyond control (points)", format="points", digits=1),
+            "excess": Column("flips − control (points)", format="points", digits=1),
             "intact": Column("accuracy intact", format="percent", digits=1),
-            "swapped": Column("accuracy swapped", format="percent", digits=1),
-            "reliance": Column("accuracy that hangs on it (points)", format="points", digits=1),
+            "swapped": Column("swapped", format="percent", digits=1),
+            "reliance": Column("hangs on it (points)", format="points", digits=1),
             "pull": Column("pull (points)", format="points", digits=1),
         },
     )

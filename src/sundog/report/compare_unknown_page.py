@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +116,7 @@ def models_section(comparison: ModelComparison) -> Section:
             columns={
                 "accuracy": Column(format="percent", digits=1, better="higher", mark=False),
                 "loss": Column(digits=3, better="lower", mark=False),
-                "confidence": Column("P(biased)", format="percent", digits=0),
+                **_confidence_column(rows),
                 "detectable": Column(format="percent", digits=0),
             },
         )
@@ -144,30 +144,38 @@ def models_section(comparison: ModelComparison) -> Section:
         ],
         text=[_calibration(comparison)],
         tables=tables,
+        notes=[line for model in comparison.models if (line := _nearest(model))],
     )
 
 
+def _confidence_column(rows: Sequence[Mapping[str, object]]) -> dict[str, Column]:
+    column = Column("P(biased)", format="percent", digits=0)
+    return {"confidence": column} if any("confidence" in row for row in rows) else {}
+
+
 def _row(model: ModelVerdict) -> dict[str, object]:
-    strongest = model.strongest
-    if model.cues:
-        saw = f"{len(model.cues)} claimed of {model.tests} tests"
-    elif strongest is None:
-        saw = f"none of {model.tests} tests"
-    else:
-        saw = (
-            f"none of {model.tests} tests; the strongest, {clip(strongest.name, 50)}: "
-            f"{points(strongest.excess)}"
-        )
     return {
         "model": clip(model.run, 60),
         "verdict": model.verdict,
-        "confidence": model.confidence,
+        **({} if model.confidence is None else {"confidence": model.confidence}),
         "accuracy": model.accuracy.estimate(),
         "loss": model.loss.estimate(),
-        "cues": saw,
+        "cues claimed": f"{len(model.cues)} in {model.tests} tests",
         "detectable": model.detectable,
         "images searched": model.images,
     }
+
+
+def _nearest(model: ModelVerdict) -> str:
+    """Return a sentence on the test that came nearest to a claim, or nothing."""
+    test = model.strongest
+    if test is None or test.margin is None:
+        return ""
+    of = f" of {test.class_name}" if test.class_name else ""
+    return (
+        f"{clip(model.run, 60)}: not claimed, and nearest to it: {clip(test.name, 60)}{of}, pull "
+        f"{points(test.pull)}; sound models show up to {100 * test.margin:.0f} points."
+    )
 
 
 def _calibration(comparison: ModelComparison) -> str:

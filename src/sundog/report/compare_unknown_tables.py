@@ -168,13 +168,12 @@ def _maps_section(maps: MapsSay) -> Section:
             for a in maps.likeness
         ]
     )
-    answers = {True: "agrees", False: "points elsewhere", None: "no single answer to hold it to"}
     points = pd.DataFrame(
         [
             {
                 "method": method.replace("_", " "),
                 "more concentrated or fixed": "no model clearly" if run is None else clip(run, 60),
-                "with the causal tests": answers[maps.agrees.get(method)],
+                "with the causal tests": _held(run, maps.agrees.get(method)),
             }
             for method, run in maps.points_at.items()
         ]
@@ -194,20 +193,35 @@ def _maps_section(maps: MapsSay) -> Section:
                 caption="How alike the maps of two models are (1 = the same), 95 % intervals.",
                 columns={"rank correlation": two, "overlap of the top 5 %": two},
             ),
-            Table(
-                frame=contrasts,
-                caption="Differences on the same images; p by sign flips and by the sign test, "
-                "each Holm-corrected over the whole table.",
-                columns={
-                    "difference": two,
-                    "p": Column(format="p"),
-                    "p of the sign test": Column(format="p"),
-                },
-            ),
-            Table(frame=means, caption="Means, 95 % intervals.", columns={"mean": two}),
+        ],
+        parts=[
+            Section(
+                title="Every measure",
+                fold=True,
+                tables=[
+                    Table(
+                        frame=contrasts,
+                        caption="Differences on the same images; p by sign flips and by the sign test, "
+                        "each Holm-corrected over the whole table.",
+                        columns={
+                            "difference": two,
+                            "p": Column(format="p"),
+                            "p of the sign test": Column(format="p"),
+                        },
+                    ),
+                    Table(frame=means, caption="Means, 95 % intervals.", columns={"mean": two}),
+                ],
+            )
         ],
         notes=list(maps.notes),
     )
+
+
+def _held(run: str | None, agrees: bool | None) -> str:
+    """Return how the maps of a method compare with the causal tests."""
+    if agrees is None:
+        return "no single answer to hold it to"
+    return "agrees" if agrees else "sees no difference" if run is None else "points elsewhere"
 
 
 def _list(entry: FindingLists) -> Section:

@@ -92,6 +92,12 @@ def cue_facts(cue: CueFacts) -> list[tuple[str, str, str]]:
     ):
         if found:
             rows.append((label, found, hint))
+    if cue.pull is not None and cue.pull.value is not None:
+        ends = ""
+        if cue.pull.low is not None and cue.pull.high is not None:
+            ends = f" [{cue.pull.low:.2f}, {cue.pull.high:.2f}]"
+        hint = "mean probability that goes over to the donor's class, control subtracted"
+        rows.append(("Pull", f"{cue.pull.value:.2f}{ends}", hint))
     return rows
 
 

@@ -27,7 +27,7 @@ class ModelVerdict(Record):
         loss: mean cross-entropy on them.
         cues: claimed in it, strongest first; pictures are relative to the comparison's folder.
         tests: that its search made.
-        strongest: its test with the largest lower bound that was not claimed.
+        strongest: its test that came nearest to a claim without being one.
         detectable: smallest pull that its search would have found with 80 % power in every family;
             None if it could test nothing.
         images: that its search used.

@@ -165,6 +165,7 @@ def _finding(cue: CueRecord, name: str, *, tests: int) -> Finding:
             control=cue.control,
             excess=cue.excess,
             reliance=reliance,
+            pull=cue.pull,
             mask=cue.mask,
             transplants=_transplants(cue.pictures, cue.captions),
         ),

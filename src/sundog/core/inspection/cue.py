@@ -37,6 +37,7 @@ class CueFacts(Record):
         control: the same with the component of an image of their own class.
         excess: flip - control.
         reliance: accuracy that hangs on the cue.
+        pull: probability that moves with it to the donor's class, control subtracted.
         mask: picture of where the cue is, or None.
         transplants: examples.
     """
@@ -48,6 +49,7 @@ class CueFacts(Record):
     control: Measured
     excess: Measured
     reliance: Measured
+    pull: Measured | None = None
     mask: str | None = None
     transplants: tuple[Transplant, ...] = ()
 

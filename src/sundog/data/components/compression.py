@@ -12,7 +12,7 @@ from torch import Tensor
 from sundog.core.shapes import Images
 from sundog.data.components.detail import BLOCK, block_dct
 
-QUALITIES = (90, 60, 40, 25, 15, 8)
+QUALITIES = (75, 40, 20, 8)
 _FLAT = 2 / 255
 """A DCT coefficient below this counts as emptied by a quantiser."""
 
@@ -21,7 +21,7 @@ def transfer_compression(images: Images, donors: Images) -> Images:
     """Encode each image at the JPEG quality that leaves it as empty of detail as its donor.
 
     Emptiness: the share of 8 x 8 DCT coefficients below 2/255. Of the image itself and its
-    versions at qualities 90 to 8, the one nearest to the donor's emptiness is taken: an image is
+    versions at qualities 75 to 8, the one nearest to the donor's emptiness is taken: an image is
     never made finer. Carries compression with its blocks and rings.
 
     Args:
