@@ -32,7 +32,12 @@ from sundog.bias.shortcut_grid import (
     window,
 )
 from sundog.bias.shortcut_peaks import Attribute, map_images, peak_masks
-from sundog.bias.shortcut_repeat import repeat_map, repeated_boxes, repeated_share
+from sundog.bias.shortcut_repeat import (
+    grown_box,
+    repeat_map,
+    repeated_boxes,
+    repeated_share,
+)
 from sundog.bias.shortcut_result import ShortcutSearch
 from sundog.bias.shortcut_screen import Bench, Screened, fit_window, screen
 from sundog.core.errors import InputError
@@ -251,7 +256,25 @@ def _windows(
         fit_window(s, look, make, least=least) if s.pull > MARGINS["small"] else s
         for s in apart[:2]
     ]
-    return [*fitted, *apart[2:]]
+    return [_whole_print(s, look, make, repeats) for s in [*fitted, *apart[2:]]]
+
+
+def _whole_print(
+    screened: Screened,
+    look: Callable[[Candidate], Screened],
+    make: Callable[[Box], Candidate],
+    repeats: Float[np.ndarray, "height width"],
+) -> Screened:
+    """Return the window around all of the print that a window is part of, if it pulls as much."""
+    box = box_of(screened.candidate)
+    if box is None:
+        return screened
+    grown = grown_box(repeats, box)
+    candidate = make(grown)
+    if candidate.area <= screened.candidate.area * 1.001 or not testable(candidate):
+        return screened
+    whole = look(candidate)
+    return whole if whole.pull >= 0.95 * screened.pull else screened
 
 
 def _parts(

@@ -43,6 +43,29 @@ def repeat_map(
     return best.numpy().astype(np.float64)
 
 
+def grown_box(
+    repeats: Float[np.ndarray, "height width"], box: tuple[float, float, float, float]
+) -> tuple[float, float, float, float]:
+    """Return the box grown to all of the print that it touches: repeated pixels joined to it.
+
+    The part of a print that suffices to drag a prediction is not all of it; to take the cue away,
+    all of it must go.
+    """
+    height, width = repeats.shape
+    inside = window_mask(height, width, top=box[0], left=box[1], tall=box[2], wide=box[3]).numpy()
+    joined, _ = ndimage.label(ndimage.binary_dilation(repeats > FOUND, np.ones((3, 3), dtype=bool)))
+    touched = np.unique(joined[inside & (repeats > FOUND)])
+    whole = inside | (np.isin(joined, touched[touched > 0]) & (repeats > FOUND))
+    y, x = np.nonzero(whole)
+    top, left = int(y.min()), int(x.min())
+    return (
+        top / height,
+        left / width,
+        (int(y.max()) - top + 1) / height,
+        (int(x.max()) - left + 1) / width,
+    )
+
+
 def repeated_share(
     repeats: Float[np.ndarray, "height width"], box: tuple[float, float, float, float]
 ) -> float:

@@ -1,0 +1,220 @@
+"""The search for unknown cues: what is planted is found where it is, nothing is found elsewhere."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from sundog.bias.shortcut import find_shortcuts
+from sundog.bias.shortcut_confirm import exceeds
+from sundog.bias.shortcut_effect import measure_effect
+from sundog.bias.shortcut_pairs import draw_pairs
+from sundog.core.errors import InputError
+from sundog.data.components.component import Component
+from sundog.models.classifier import Classifier
+
+SIZE, CLASSES, COUNT = 24, 3, 180
+
+
+class Reads(nn.Module):
+    """Sound part: which third of the middle is bright. Cue: how red the corner is (share)."""
+
+    def __init__(self, *, corner=0.0, tint=0.0, frame=0.0):
+        super().__init__()
+        self.weights = (corner, tint, frame)
+        self.marker = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x):
+        corner, tint, frame = self.weights
+        middle = x[:, :, 8:16].mean((1, 2))  # [batch, width]
+        object_ = torch.stack([middle[:, 8 * k : 8 * k + 8].mean(1) for k in range(3)], 1)
+        patch = x[:, :, 20:23, 20:23].mean((2, 3))
+        whole = x.mean((2, 3))
+        edge = torch.stack([x[:, c, 0].mean(1) for c in range(3)], 1)
+        return 25 * object_ + 40 * (corner * patch + tint * whole + frame * edge) + 0 * self.marker
+
+
+def world(*, corner=False, tint=False, frame=False, seed=0):
+    """Images whose object is one of three bright thirds; each cue is a channel of the class."""
+    draw = torch.Generator().manual_seed(seed)
+    labels = torch.arange(COUNT) % CLASSES
+    images = 0.35 + 0.1 * torch.rand(COUNT, 3, SIZE, SIZE, generator=draw)
+    for i, label in enumerate(labels.tolist()):
+        images[i, :, 8:16, 8 * label : 8 * label + 8] += 0.25
+        if corner:
+            images[i, :, 20:23, 20:23] = torch.eye(3)[label][:, None, None]
+        if tint:
+            images[i] = 0.8 * images[i] + 0.2 * torch.eye(3)[label][:, None, None]
+        if frame:
+            colour = torch.eye(3)[label][:, None]
+            images[i, :, 0] = images[i, :, -1] = colour
+            images[i, :, :, 0] = images[i, :, :, -1] = colour
+    return images, labels
+
+
+def classifier(**weights):
+    return Classifier(Reads(**weights), class_names=("a", "b", "c"), input_size=(SIZE, SIZE)).eval()
+
+
+def search(model, images, labels, **given):
+    return find_shortcuts(model, images, labels, progress=False, batch_size=128, **given)
+
+
+@pytest.fixture(scope="module")
+def corner():
+    images, labels = world(corner=True)
+    return search(classifier(corner=1.0), images, labels)
+
+
+def test_a_planted_patch_is_claimed_once_with_its_place(corner):
+    assert len(corner.shortcuts) == 1
+    cue = corner.shortcuts[0]
+    assert (cue.family, cue.kind, cue.classes) == ("window", "local", (0, 1, 2))
+    truth = np.zeros((SIZE, SIZE), bool)
+    truth[20:23, 20:23] = True
+    found = cue.mask >= 1
+    assert (found & truth).sum() / (found | truth).sum() >= 0.7
+    assert cue.flip.value > 0.95
+    assert cue.control.value < 0.05
+    assert cue.excess.low > 0.85
+    assert cue.reliance.value > 0.9
+    assert cue.random_place.value < 0.2  # it is read in its corner alone
+    doses = {d.dose: d.flip.value for d in cue.dose if d.what == "opacity"}
+    assert doses[0.25] <= doses[0.5] <= doses[0.75] <= doses[1.0]
+    assert all(e.after != e.before for e in cue.examples)
+
+
+def test_other_views_of_the_patch_are_explained_by_it(corner):
+    significant = corner.table[corner.table["p_adjusted"] <= 0.05]
+    assert len(significant) > 1
+    rest = significant[~significant["claimed"]]
+    assert set(rest["explained_by"]) == {corner.shortcuts[0].name}
+
+
+@pytest.mark.parametrize(
+    ("cue", "family"), [("tint", "colour"), ("frame", "frame")], ids=["tint", "frame"]
+)
+def test_the_family_says_what_kind_of_cue_it_is(cue, family):
+    images, labels = world(**{cue: True})
+    found = search(classifier(**{cue: 1.0}), images, labels)
+    assert [s.family for s in found.shortcuts] == [family]
+
+
+def test_a_sound_model_on_the_same_images_is_left_alone():
+    for cues in ({"corner": True}, {"tint": True}, {"frame": True}, {}):
+        images, labels = world(**cues)
+        assert search(classifier(), images, labels).shortcuts == ()
+
+
+def test_nothing_is_found_where_no_image_carries_the_cue():
+    images, labels = world()
+    found = search(classifier(corner=1.0), images, labels)
+    assert found.shortcuts == ()
+    assert any("Only what these images carry" in note for note in found.notes)
+
+
+def test_the_answer_does_not_depend_on_the_batch_size_and_repeats():
+    images, labels = world(corner=True)
+    model = classifier(corner=1.0)
+    first = find_shortcuts(model, images, labels, progress=False, batch_size=7)
+    second = find_shortcuts(model, images, labels, progress=False, batch_size=500)
+    assert (
+        first.table.drop(columns=["p", "p_adjusted"])
+        .round(9)
+        .equals(second.table.drop(columns=["p", "p_adjusted"]).round(9))
+    )
+    assert [s.box for s in first.shortcuts] == [s.box for s in second.shortcuts]
+
+
+def test_pairs_never_give_to_themselves_and_come_from_the_asked_half():
+    labels = np.arange(60) % 3
+    right = np.ones(60, bool)
+    right[:20] = False
+    among = np.arange(60) >= 10
+    pairs = draw_pairs(labels, right, among=among, give=np.ones(60, bool), most=40, seed=1)
+    assert len(pairs) == 40
+    t, o, s = (x.numpy() for x in (pairs.targets, pairs.others, pairs.same))
+    assert len(set(t)) == 40
+    assert (labels[t] != labels[o]).all()
+    assert (labels[t] == labels[s]).all()
+    assert (t != s).all()
+    assert right[o].all()
+    assert right[s].all()
+    assert among[np.concatenate([t, o, s])].all()
+    one = draw_pairs(
+        labels, right, among=among, give=np.ones(60, bool), most=40, seed=1, class_index=2
+    )
+    assert set(labels[one.others.numpy()]) == {2}
+    assert 2 not in labels[one.targets.numpy()]
+
+
+def test_effect_by_hand():
+    images, labels = world(corner=True)
+    model = classifier(corner=1.0)
+    pairs = draw_pairs(
+        labels.numpy(),
+        np.ones(COUNT, bool),
+        among=np.ones(COUNT, bool),
+        give=np.ones(COUNT, bool),
+        most=10,
+        seed=3,
+    )
+    component = Component(
+        "window", {"top": 20 / 24, "left": 20 / 24, "tall": 3 / 24, "wide": 3 / 24}
+    )
+    effect = measure_effect(
+        model,
+        images,
+        labels,
+        lambda i, t, d: component.transfer(i[t], i[d]),
+        pairs,
+        batch_size=4,
+    )
+    for row in range(10):
+        t, o, s = int(pairs.targets[row]), int(pairs.others[row]), int(pairs.same[row])
+        a, b = images[t].clone(), images[t].clone()
+        a[:, 20:23, 20:23] = images[o, :, 20:23, 20:23]
+        b[:, 20:23, 20:23] = images[s, :, 20:23, 20:23]
+        with torch.no_grad():
+            pa, pb = (model(x[None]).double().softmax(1)[0] for x in (a, b))
+        y, d = int(labels[t]), int(labels[o])
+        assert effect.flips[row] == (int(pa.argmax()) == d)
+        assert effect.intact[row] == (int(pb.argmax()) == y)
+        wanted = float((pa[d] - pb[d] + pb[y] - pa[y]) / 2)
+        assert effect.pull[row] == pytest.approx(wanted, abs=1e-6)
+
+
+def test_false_claim_rate_of_one_test_at_the_margin():
+    """Pulls whose mean is exactly the margin exceed it in at most alpha of the samples."""
+    random = np.random.default_rng(5)
+    margin = 0.06
+    hits = [
+        exceeds((random.random(240) < margin).astype(float), margin) < 0.01 for _ in range(4000)
+    ]
+    assert np.mean(hits) <= 0.01 + 3 * np.sqrt(0.01 * 0.99 / 4000)
+    assert exceeds(np.full(240, 1.0), margin) < 1e-12
+    assert exceeds(np.zeros(240), margin) > 0.99
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda i, y: (i[:, :1], y), "images"),
+        (lambda i, y: (i, y[:-1]), "labels"),
+        (lambda i, y: (i + 1, y), "in \\[0, 1\\]"),
+        (lambda i, y: (i, torch.zeros_like(y)), "two classes"),
+        (lambda i, y: (i[:9], y[:9]), "at least 20"),
+        (lambda i, y: (i * float("nan"), y), "finite"),
+    ],
+)
+def test_bad_input_is_refused(change, match):
+    images, labels = change(*world())
+    with pytest.raises(InputError, match=match):
+        search(classifier(), images, labels)
+
+
+def test_unlabelled_images_are_left_out():
+    images, labels = world(corner=True)
+    more = torch.cat([images, torch.rand(5, 3, SIZE, SIZE)])
+    marked = torch.cat([labels, torch.full((5,), -1)])
+    assert search(classifier(corner=1.0), more, marked).images == COUNT
