@@ -27,11 +27,13 @@ if TYPE_CHECKING:
     from sundog.audit.results_run import write_results as write_results
     from sundog.audit.risk_run import score_risks as score_risks
     from sundog.audit.search_settings import SearchSettings as SearchSettings
+    from sundog.audit.shortcut_run import find_cues as find_cues
     from sundog.audit.subject import make_subject as make_subject
     from sundog.audit.subject import open_subject as open_subject
     from sundog.audit.tags_run import tag_image_set as tag_image_set
     from sundog.bias.compare import compare_models as compare_models
     from sundog.bias.complex import find_slices as find_slices
+    from sundog.bias.shortcut import find_shortcuts as find_shortcuts
     from sundog.concepts.registry import get_sorter as get_sorter
     from sundog.concepts.registry import get_tagger as get_tagger
     from sundog.concepts.tag_images import tag_images as tag_images
@@ -96,6 +98,8 @@ _HOMES = {
     "diagnose": "audit.doctor",
     "evaluate_faithfulness": "faithfulness.run",
     "explain_images": "audit.explain_run",
+    "find_cues": "audit.shortcut_run",
+    "find_shortcuts": "bias.shortcut",
     "find_slices": "bias.complex",
     "from_arrays": "data.arrays",
     "from_hf_dataset": "data.huggingface",

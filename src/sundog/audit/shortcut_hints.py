@@ -18,8 +18,11 @@ from sundog.core.shapes import Images, Labels
 from sundog.data.components.component import Component
 from sundog.data.components.stamp_match import as_planes
 from sundog.data.content import Pixels
+from sundog.data.sampling import balanced_sample
 
 MOST_PATCHES = 32
+MOST_IMAGES = 300
+"""Images that stamps are learned from."""
 NEAR = 0.25
 """Stamps whose middles are nearer than this (as a share of the image) are one cue's variants."""
 
@@ -49,8 +52,10 @@ def find_stamps(
         labels: ``int64[images]``: a stamp is often in one class alone.
         progress: None shows it on a terminal.
     """
-    pixels = [_pixels(image) for image in images]
-    groups: Int64[np.ndarray, "images"] = labels.numpy()
+    keys = [str(number) for number in range(len(labels))]
+    some = balanced_sample(labels.numpy(), keys, limit=MOST_IMAGES)
+    pixels = [_pixels(images[i]) for i in some.tolist()]
+    groups: Int64[np.ndarray, "images"] = labels.numpy()[some]
 
     def watch(seeds: Sequence[Seed]) -> Iterator[Seed]:
         return iter(track(seeds, description="growing stamps", total=len(seeds), visible=progress))
