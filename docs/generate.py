@@ -20,6 +20,8 @@ import sundog
 from sundog.audit.catalog import catalog
 from sundog.concepts.photometric_table import TAGS
 from sundog.concepts.registry import SORTERS, TAGGERS
+from sundog.core.audit.cues import Cues
+from sundog.core.audit.summary import AuditSummary
 from sundog.core.inspection.events import Event
 from sundog.core.inspection.feedback import Feedback
 from sundog.core.inspection.query import Query
@@ -36,6 +38,10 @@ COMMANDS = (
     *("tags", "inspect", "review", "feedback", "results", "risk", "debias"),
     *("doctor", "demo", "list"),
 )
+AUDITS = {
+    "audit": (AuditSummary, "everything that one audit found: `audit.json`"),
+    "cues": (Cues, "the cues that an audit suspected, what the causal tests said: `cues.json`"),
+}
 RECORDS = {
     "query": (Query, "what was found and is put before a person: `query.json`"),
     "event": (Event, "one thing that a reviewer did: a line of `feedback/events.jsonl`"),
@@ -148,19 +154,43 @@ def files_page() -> str:
         "hash of the query that it answers, and is refused for another one.",
         "",
     ]
-    for name, (record, text) in RECORDS.items():
+    lines += _records(RECORDS)
+    lines += [
+        "# Files of an audit",
+        "",
+        "```text",
+        "run/",
+        "├── manifest.json          what was run, with hashes of weights, data, code",
+        "├── audit.json             everything that was found; the report reads nothing else",
+        "├── audit.md               the report as Markdown, pictures as links",
+        "├── index.html             the report as one page, pictures inside",
+        "├── inspect/               run folder of the inspection (above)",
+        "├── cues/                  run folder of the search for cues: cues.json, masks, pictures",
+        "├── faithfulness/, risk/   run folders of these stages",
+        "└── pictures/              thumbnails of rare and suspicious images, maps",
+        "```",
+        "",
+    ]
+    lines += _records(AUDITS)
+    return "\n".join(lines)
+
+
+def _records(records: dict[str, Any]) -> list[str]:
+    lines: list[str] = []
+    for name, (record, text) in records.items():
         lines += [
             f"## {name}",
             "",
             f"{text[0].upper()}{text[1:]}. [JSON schema]({name}.schema.json).",
         ]
         lines += ["", f"::: {record.__module__}.{record.__qualname__}", ""]
-    return "\n".join(lines)
+    return lines
 
 
 def schema(name: str) -> str:
     """Return the JSON schema of one record."""
-    return json.dumps(RECORDS[name][0].model_json_schema(), indent=2, sort_keys=True) + "\n"
+    record, _ = {**RECORDS, **AUDITS}[name]
+    return json.dumps(record.model_json_schema(), indent=2, sort_keys=True) + "\n"
 
 
 def cli_page() -> str:
@@ -231,7 +261,7 @@ PAGES = {
     "reference/concepts.md": concepts_page,
     "reference/files.md": files_page,
     "reference/repairs.md": repairs_page,
-    **{f"reference/{name}.schema.json": partial(schema, name) for name in RECORDS},
+    **{f"reference/{name}.schema.json": partial(schema, name) for name in (*RECORDS, *AUDITS)},
 }
 
 

@@ -96,6 +96,7 @@ def make_cue(folder, number_=0, *, name="patch, lower right", classes=("tench", 
         intact=rate(196, 212),
         swapped=rate(66, 212),
         reliance=difference(196, 212, 66, 212),
+        pull=number(0.59, 0.07, 212),
         component={"family": "window"},
         random_place=rate(5, 212),
         dose=tuple(doses),
@@ -245,9 +246,10 @@ def make_changes():
 
 
 def make_tests(claimed=True):
-    tests = [CueTest(family="window", name="patch, lower right", class_name="tench",
-                     excess=difference(144, 212, 2, 212), p=1e-9, p_adjusted=3e-7,
-                     claimed=claimed)] if claimed else []  # fmt: skip
+    found = CueTest(family="window", name="patch, lower right", class_name="tench",
+                    excess=difference(144, 212, 2, 212), pull=number(0.59, 0.07, 212), margin=0.08,
+                    p=1e-9, p_adjusted=3e-7, claimed=True)  # fmt: skip
+    tests = [found] if claimed else []
     for place in range(40):
         tests.append(
             CueTest(family=("frame", "colour", "stamp", "texture")[place % 4],

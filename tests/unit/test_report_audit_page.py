@@ -134,7 +134,12 @@ def test_a_cue_is_told_with_its_control_and_a_command_that_mends(run):
         "Moved into 212 images of other classes, it turns 68 % [61, 74] of the predictions into "
         "the class it came from; its control turns 1 % [0, 3]."
     )
-    assert "+61 points [+53, +68]" in cue.text[1]
+    assert cue.text[1] == (
+        "Tested on the probabilities: it moves +59 points [+52, +66], n = 212, from the label to "
+        "the class it came from, the control subtracted; more than sound models show (corrected "
+        "p < 0.001 over all candidates)."
+    )
+    assert "+61 points [+53, +68]" in cue.text[2]
     assert [badge.text for badge in cue.badges] == [
         "corrected p < 0.001",
         "part of the image",
@@ -278,7 +283,7 @@ def test_nothing_found_says_how_large_a_bias_could_have_hidden(tmp_path):
     assert next(iter(page.answers)) == "What was looked for"
     cues, concepts = page.sections[0].checks[:2]
     assert "Of the others, the middle one would have been claimed" in cues.answer
-    assert "from 16 points of excess flips on" in cues.answer
+    assert "from a pull of 16 points on" in cues.answer
     assert "a gap of 22 points would have been seen with 80 % power" in concepts.answer.replace(
         "\u00a0", " "
     )
@@ -335,7 +340,11 @@ def test_numbers_that_could_not_be_measured_are_dashes_not_crashes(tmp_path):
     unknown = made["unknown"]()
     cue = made["make_cue"](tmp_path).model_copy(
         update=dict.fromkeys(
-            ("flip", "control", "excess", "intact", "swapped", "reliance", "random_place"), unknown
+            (
+                *("flip", "control", "excess", "intact", "swapped", "reliance", "random_place"),
+                "pull",
+            ),
+            unknown,
         )
         | {"dose": (), "pictures": (), "mask": None, "box": None}
     )  # fmt: skip

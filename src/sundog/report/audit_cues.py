@@ -79,6 +79,17 @@ def claim(cue: CueRecord) -> str:
     return text + "."
 
 
+def pull(cue: CueRecord) -> str:
+    """Return one sentence on the number that the claim is made from, or nothing."""
+    if cue.pull is None or math.isnan(known(cue.pull).value):
+        return ""
+    return (
+        f"Tested on the probabilities: it moves {points(cue.pull)}, from the label to the class it "
+        "came from, the control subtracted; more than sound models show "
+        f"({adjusted(cue.p_adjusted)} over all candidates)."
+    )
+
+
 def reliance(cue: CueRecord) -> str:
     """Return one sentence on the accuracy that hangs on the cue, or nothing."""
     if math.isnan(known(cue.reliance).value):
@@ -102,7 +113,7 @@ def _cue(
             Badge(f"speaks for {listed(cue.classes)}"),
             Badge(people(summary, cue.id), "alarm" if verdict in SPURIOUS else "plain"),
         ],
-        text=[claim(cue), *filter(None, [reliance(cue)])],
+        text=[claim(cue), *filter(None, [pull(cue), reliance(cue)])],
         galleries=_galleries(cue, shelf),
         charts=[_chart(cue)],
         curves=_curves(cue),

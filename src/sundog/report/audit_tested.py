@@ -75,8 +75,8 @@ def cues_unseen(summary: AuditSummary) -> str:
     reach = [test.detectable for test in tests if test.detectable is not None and not test.claimed]
     if reach:
         text += (
-            " Of the others, the middle one would have been claimed with 80 % power from "
-            f"{bare_points(float(np.median(reach)))} of excess flips on."
+            " Of the others, the middle one would have been claimed with 80 % power from a pull of "
+            f"{bare_points(float(np.median(reach)))} on (probability that moves to another class)."
         )
     return text
 
@@ -123,31 +123,36 @@ def _cues(tests: Sequence[CueTest]) -> list[Section]:
                 "kind": test.family,
                 "class": clip(test.class_name, 60) or "all together",
                 "excess": known(test.excess),
+                "pull": known(test.pull),
                 "n": test.excess.n,
                 "p": test.p_adjusted,
                 "claimed": test.claimed,
+                "explained": clip(test.explained_by, 60),
                 "detectable": math.nan if test.detectable is None else test.detectable,
             }
             for test in shown
         ]
     )
+    columns = {
+        "excess": Column("excess (points)", format="points", digits=0),
+        "pull": Column("pull (points)", format="points", digits=0),
+        "n": Column("images", format="integer"),
+        "p": Column("corrected p", format="p"),
+        "explained": Column("accounted for by", format="text"),
+        "detectable": Column("pull seen from", format="percent", digits=0),
+    }
+    if not any(test.explained_by for test in shown):
+        frame = frame.drop(columns="explained")
+        del columns["explained"]
+    caption = (
+        "Excess: share of predictions that follow it beyond the control. Pull: probability that "
+        "moves to the donor's class beyond the control; p is that sound models show as much."
+    )
+    caption += f" {more:,} more are in audit.json." if more else ""
     return [
         Section(
             title=f"Every candidate for a cue ({len(tests):,})",
             fold=True,
-            tables=[
-                Table(
-                    frame=frame,
-                    caption="Excess: share of predictions that follow it beyond the control."
-                    + (f" {more:,} more are in audit.json." if more else ""),
-                    columns={
-                        "excess": Column("excess (points)", format="points", digits=0),
-                        "n": Column("images", format="integer"),
-                        "p": Column("corrected p", format="p"),
-                        "detectable": Column("would have been seen from", format="percent",
-                                             digits=0),
-                    },
-                )
-            ],
+            tables=[Table(frame=frame, caption=caption, columns=columns)],
         )
-    ]  # fmt: skip
+    ]
