@@ -9,7 +9,6 @@ class, on images that proposed nothing, corrected over everything that was teste
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -17,7 +16,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from sundog.bias.shortcut_candidate import MARGINS, SMALL, Candidate
+from sundog.bias.shortcut_candidate import MARGINS, Candidate
 from sundog.bias.shortcut_confirm import Tested, choose_claims, correct, try_candidate
 from sundog.bias.shortcut_describe import describe
 from sundog.bias.shortcut_effect import probabilities
@@ -32,12 +31,7 @@ from sundog.bias.shortcut_grid import (
     window,
 )
 from sundog.bias.shortcut_peaks import Attribute, map_images, peak_masks
-from sundog.bias.shortcut_repeat import (
-    grown_box,
-    repeat_map,
-    repeated_boxes,
-    repeated_share,
-)
+from sundog.bias.shortcut_repeat import grown_box, repeat_map, repeated_boxes
 from sundog.bias.shortcut_result import ShortcutSearch
 from sundog.bias.shortcut_screen import Bench, Screened, fit_window, screen
 from sundog.core.errors import InputError
@@ -55,8 +49,6 @@ HOPELESS_PAIRS = 80
 """Pairs for a candidate whose screening shows nothing: enough for an interval in the table."""
 WINDOWS = 4
 """Windows that are tested, beside frames, surrounds, whole-image properties and proposals."""
-REPEATED_SHARE = 0.4
-"""Share of a window's pixels that a class must repeat before it counts as printed."""
 PEAK_SIDES = (1 / 8, 1 / 5)
 LEAST_IMAGES = 20
 
@@ -239,30 +231,19 @@ def _windows(
             found += [look(c) for c in inner_windows(box)]
     found += [look(window(box)) for box in proposed]
     height, width = bench.images.shape[-2:]
-
-    def make(box: Box) -> Candidate:
-        return window(box, repeated=repeated_share(repeats, box) >= REPEATED_SHARE)
-
-    able = []
-    for screened in found:
-        box = box_of(screened.candidate)
-        if box is not None and testable(candidate := make(box)):
-            able.append(replace(screened, candidate=candidate))
-    able.sort(key=lambda s: -s.weight)
+    able = sorted((s for s in found if testable(s.candidate)), key=lambda s: -s.weight)
     boxes = [box_of(s.candidate) or (0.0, 0.0, 1.0, 1.0) for s in able]
     apart = [able[i] for i in spread_apart(boxes, most=WINDOWS)]
     least = 1 / min(height, width)
     fitted = [
-        fit_window(s, look, make, least=least) if s.pull > MARGINS["small"] else s
-        for s in apart[:2]
+        fit_window(s, look, least=least) if s.pull > MARGINS["part"] else s for s in apart[:2]
     ]
-    return [_whole_print(s, look, make, repeats) for s in [*fitted, *apart[2:]]]
+    return [_whole_print(s, look, repeats) for s in [*fitted, *apart[2:]]]
 
 
 def _whole_print(
     screened: Screened,
     look: Callable[[Candidate], Screened],
-    make: Callable[[Box], Candidate],
     repeats: Float[np.ndarray, "height width"],
 ) -> Screened:
     """Return the window around all of the print that a window is part of, if it pulls as much."""
@@ -270,7 +251,7 @@ def _whole_print(
     if box is None:
         return screened
     grown = grown_box(repeats, box)
-    candidate = make(grown)
+    candidate = window(grown)
     if candidate.area <= screened.candidate.area * 1.001 or not testable(candidate):
         return screened
     whole = look(candidate)
@@ -293,7 +274,7 @@ def _parts(
             found.append(
                 Candidate(
                     name=f"what the map marks most ({side:.0%} of the side)",
-                    margin=MARGINS["peak"] if side * side <= SMALL else MARGINS["large"],
+                    margin=MARGINS["peak"],
                     masks=peak_masks(maps, side=side),
                     family="peak",
                     area=side * side,
@@ -307,7 +288,7 @@ def _parts(
         found.append(
             Candidate(
                 name=name,
-                margin=MARGINS["stamp"] if share <= SMALL else MARGINS["large"],
+                margin=MARGINS["stamp"],
                 component=component,
                 masks=masks,
                 family="stamp",
@@ -350,8 +331,7 @@ def _tests(bench: Bench, screened: Screened, among: Bool[np.ndarray, "images"]) 
         test = try_candidate(bench, candidate, among, most=HOPELESS_PAIRS)
         return [] if test is None else [test]
     found = [try_candidate(bench, candidate, among, most=CONFIRM_PAIRS)]
-    alone = candidate.margin < MARGINS["large"] or candidate.family != "window"
-    if alone and screened.best_class is not None and _class_count(bench.labels) > 2:
+    if screened.best_class is not None and _class_count(bench.labels) > 2:
         found.append(
             try_candidate(
                 bench, candidate, among, most=CLASS_PAIRS, class_index=screened.best_class
@@ -383,6 +363,9 @@ def _table(
                 "pull": pull.value,
                 "pull_low": pull.low,
                 "pull_high": pull.high,
+                "elsewhere": float("nan")
+                if test.elsewhere is None
+                else float(test.elsewhere.pull.mean()),
                 "margin": test.margin,
                 "reliance": test.effect.reliance().value,
                 "p": test.p,
@@ -394,7 +377,17 @@ def _table(
         )
     columns = [
         *("family", "name", "class_index", "n", "flip", "control", "excess", "low", "high"),
-        *("pull", "pull_low", "pull_high", "margin", "reliance", "p", "p_adjusted", "claimed"),
+        *(
+            "pull",
+            "pull_low",
+            "pull_high",
+            "elsewhere",
+            "margin",
+            "reliance",
+            "p",
+            "p_adjusted",
+            "claimed",
+        ),
         *("explained_by", "detectable"),
     ]
     return pd.DataFrame(rows, columns=columns)

@@ -13,9 +13,11 @@ from scipy import stats
 from torch import Tensor
 
 from sundog.bias.shortcut_candidate import Candidate
-from sundog.bias.shortcut_effect import Effect, measure_effect
+from sundog.bias.shortcut_effect import Effect, Move, measure_effect
+from sundog.bias.shortcut_grid import box_of
 from sundog.bias.shortcut_pairs import Pairs
 from sundog.bias.shortcut_screen import Bench
+from sundog.core.seeds import derive_seed
 from sundog.core.shapes import Images
 from sundog.core.statistics import holm
 
@@ -32,8 +34,10 @@ class Tested:
         class_index: the donors' class; None = all.
         pairs: used.
         effect: outcomes.
-        margin: pull that needs no cue.
-        p: one-sided, of ``pull <= margin``.
+        elsewhere: outcomes of parts of the same size at random places, on the same pairs; None
+            for a property of the whole image.
+        margin: pull, beyond that of such parts, that needs no cue.
+        p: one-sided, of ``pull - pull elsewhere <= margin``.
         p_adjusted: Holm over all tests of the search.
         detectable: smallest pull that would have been claimed with 80 % power.
     """
@@ -42,10 +46,16 @@ class Tested:
     class_index: int | None
     pairs: Pairs
     effect: Effect
+    elsewhere: Effect | None
     margin: float
     p: float
     p_adjusted: float = 1.0
     detectable: float | None = None
+
+    @property
+    def beyond(self) -> Float[np.ndarray, "pairs"]:
+        """Pull of each pair beyond that of a part of the same size elsewhere."""
+        return self.effect.pull - (0.0 if self.elsewhere is None else self.elsewhere.pull)
 
     @property
     def weight(self) -> float:
@@ -55,7 +65,7 @@ class Tested:
         """
         longer = 0.8 if self.candidate.family == "peak" else 1.0
         longer *= 0.5 if self.class_index is not None else 1.0
-        return longer * float(self.effect.pull.mean()) / self.candidate.area**0.15
+        return longer * float(self.beyond.mean()) / self.candidate.area**0.15
 
 
 def try_candidate(
@@ -68,31 +78,49 @@ def try_candidate(
 ) -> Tested | None:
     """Measure one candidate on fresh pairs; None if there are too few.
 
-    A single class must show twice the margin of a part and three times that of a property of the
-    whole image: what sound models make of one class (a white ball on green) varies more.
+    A part is held against parts of the same size at random places of the same images: ordinary
+    content pulls there as well. A single class must show three times the margin: what sound models
+    make of one class (a white ball on green, the eyes of a face) varies more.
     """
     pairs = bench.pairs(candidate, among, most=most, stage=1, class_index=class_index)
     if len(pairs) < LEAST_PAIRS:
         return None
-    effect = measure_effect(
-        bench.classifier,
-        bench.images,
-        bench.labels,
-        candidate.move,
-        pairs,
-        batch_size=bench.batch_size,
-    )
+    effect = _measure(bench, candidate.move, pairs)
+    elsewhere = None
+    if candidate.local and candidate.also is None:
+        masks = random_parts(bench, candidate)
+        elsewhere = _measure(bench, replace(candidate, component=None, masks=masks).move, pairs)
+    margin = min(candidate.margin * (1 if class_index is None else 3), 0.9)
+    test = Tested(candidate, class_index, pairs, effect, elsewhere, margin, p=1.0)
+    return replace(test, p=exceeds(test.beyond, margin))
+
+
+def _measure(bench: Bench, move: Move, pairs: Pairs) -> Effect:
     bench.spent[0] += 2 * len(pairs)
-    factor = 1 if class_index is None else 2 if candidate.local else 3
-    margin = min(candidate.margin * factor, 0.9)
-    return Tested(
-        candidate=candidate,
-        class_index=class_index,
-        pairs=pairs,
-        effect=effect,
-        margin=margin,
-        p=exceeds(effect.pull, margin),
+    return measure_effect(
+        bench.classifier, bench.images, bench.labels, move, pairs, batch_size=bench.batch_size
     )
+
+
+def random_parts(bench: Bench, candidate: Candidate) -> Bool[Tensor, "images height width"]:
+    """Return a box of the part's size (a square of the same area, if it is no box) at a random
+    place of each image, drawn by seed and position.
+    """
+    count, _, height, width = bench.images.shape
+    box = box_of(candidate)
+    if box is not None:
+        tall, wide = max(1, round(box[2] * height)), max(1, round(box[3] * width))
+    else:
+        side = math.sqrt(min(candidate.area, 1.0))
+        tall, wide = max(1, round(side * height)), max(1, round(side * width))
+    random = np.random.default_rng(derive_seed(bench.seed, "elsewhere"))
+    draws = random.random((count, 2))
+    top = torch.from_numpy((draws[:, 0] * (height - tall + 1)).astype(np.int64))[:, None]
+    left = torch.from_numpy((draws[:, 1] * (width - wide + 1)).astype(np.int64))[:, None]
+    rows, columns = torch.arange(height), torch.arange(width)
+    in_rows = (rows >= top) & (rows < top + tall)
+    in_columns = (columns >= left) & (columns < left + wide)
+    return in_rows[:, :, None] & in_columns[:, None, :]
 
 
 def exceeds(pull: Float[np.ndarray, "pairs"], margin: float) -> float:
@@ -124,7 +152,7 @@ def correct(tests: Sequence[Tested], *, alpha: float) -> list[Tested]:
 def _detectable(test: Tested, *, alpha: float) -> float | None:
     """Return margin + (z_{1-alpha} + z_{power}) s / sqrt(n), s at least that of rare flips."""
     n = len(test.effect)
-    spread = max(float(test.effect.pull.std()), math.sqrt(test.margin * (1 - test.margin)) / 2)
+    spread = max(float(test.beyond.std()), math.sqrt(test.margin * (1 - test.margin)) / 2)
     far = float(stats.norm.isf(alpha) + stats.norm.ppf(POWER))
     found = test.margin + far * spread / math.sqrt(n)
     return found if found < 1 else None
@@ -146,16 +174,7 @@ def remains(bench: Bench, test: Tested, explained_by: Sequence[Candidate]) -> fl
             moved = put_back(other, moved, images, targets, donors)
         return moved
 
-    effect = measure_effect(
-        bench.classifier,
-        bench.images,
-        bench.labels,
-        move,
-        test.pairs,
-        batch_size=bench.batch_size,
-    )
-    bench.spent[0] += 2 * len(test.pairs)
-    return float(effect.pull.mean())
+    return float(_measure(bench, move, test.pairs).pull.mean())
 
 
 def put_back(

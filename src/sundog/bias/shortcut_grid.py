@@ -15,14 +15,13 @@ Box = tuple[float, float, float, float]
 """(top, left, height, width) as shares of the image."""
 
 
-def window(box: Box, *, repeated: bool = False) -> Candidate:
-    """Return the candidate of a box; what it must show depends on its area and content."""
+def window(box: Box) -> Candidate:
+    """Return the candidate of a box."""
     top, left, tall, wide = box
     area = tall * wide
-    kind = "small" if area <= SMALL else "repeated" if repeated else "large"
     return Candidate(
         name=f"{_shape(tall, wide)}, {place(box)}",
-        margin=MARGINS[kind],
+        margin=MARGINS["part" if area <= SMALL else "large"],
         component=Component(
             "window",
             {
@@ -61,7 +60,7 @@ def whole_candidates() -> list[Candidate]:
     found = [
         Candidate(
             name=f"frame of {share:.0%} of the side",
-            margin=MARGINS["frame"] if share < 0.05 else MARGINS["frame"] * (share / 0.03) ** 0.9,
+            margin=MARGINS["part"],
             component=Component("frame", {"thick": share}),
             family="frame",
             area=1 - (1 - 2 * share) ** 2,
@@ -71,7 +70,7 @@ def whole_candidates() -> list[Candidate]:
     found += [
         Candidate(
             name=f"surround of the middle {keep:.0%}",
-            margin=MARGINS["surround"],
+            margin=MARGINS["part"],
             component=Component("surround", {"keep": keep}),
             family="surround",
             area=1 - np.pi / 4 * min(keep, 1.0) ** 2,

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sundog.bias.shortcut_candidate import Candidate
 from sundog.bias.shortcut_effect import probabilities
-from sundog.bias.shortcut_grid import LARGEST, Box, box_of
+from sundog.bias.shortcut_grid import LARGEST, Box, box_of, window
 from sundog.bias.shortcut_pairs import Pairs, chunks, draw_pairs
 from sundog.core.shapes import Images, Labels
 from sundog.models.classifier import Classifier
@@ -140,7 +140,6 @@ def screen(
 def fit_window(
     start: Screened,
     look: Callable[[Candidate], Screened],
-    make: Callable[[Box], Candidate],
     *,
     least: float,
     steps: int = 9,
@@ -150,7 +149,6 @@ def fit_window(
     Args:
         start: a screened window.
         look: screens a candidate, always with the same pairs.
-        make: the candidate of a box.
         least: smallest step and side, as a share of the image (one pixel).
         steps: at most.
     """
@@ -159,9 +157,8 @@ def fit_window(
         box = box_of(best.candidate)
         if box is None:
             return best
-        near = [make(other) for other in _neighbours(box, max(step, least), least)]
-        able = [c for c in near if c.margin <= best.candidate.margin and c.area <= LARGEST]
-        tried = [look(c) for c in able]
+        near = [window(other) for other in _neighbours(box, max(step, least), least)]
+        tried = [look(c) for c in near if c.area <= LARGEST]
         found = max(tried, key=lambda s: s.weight, default=best)
         if found.weight > best.weight * 1.01:
             best = found
