@@ -73,13 +73,8 @@ def open_classifier(
             class_names = None if kept is not None else class_names
         found = get_model(model, checkpoint, kept, class_names=class_names, **options)
     except SundogError as error:
-        return _without_names(
-            model,
-            checkpoint,
-            error,
-            named=classes is not None or class_names is not None,
-            **options,
-        )
+        given = {"classes": classes, "class_names": class_names, **options}
+        return _without(model, checkpoint, error, given)
     text = f"{found.name}, weights {found.weights}"
     return OpenedModel(found, (), (Check(NAME, "ok", text, EXPECTED),))
 
@@ -98,15 +93,15 @@ def _as_it_is(model: Classifier, options: dict[str, Any]) -> OpenedModel:
     return OpenedModel(model, training_modules(model), (Check(NAME, "ok", text, EXPECTED),))
 
 
-def _without_names(
-    model: Any, checkpoint: Any, error: SundogError, *, named: bool, **options: Any
-) -> OpenedModel:
-    """Report the error; open the network with all its outputs if only the classes were wrong."""
+def _without(model: Any, checkpoint: Any, error: SundogError, given: dict[str, Any]) -> OpenedModel:
+    """Report the error; open the network without what was said of classes or normalisation."""
     check = Check(NAME, "fail", error.message, EXPECTED, "see the message")
-    if not named:
-        return OpenedModel(None, (), (check,))
-    try:
-        found = get_model(model, checkpoint, **options)
-    except SundogError:  # the first error has been reported
-        return OpenedModel(None, (), (check,))
-    return OpenedModel(found, (), (check,))
+    for left_out in (("classes", "class_names"), ("classes", "class_names", "mean", "std")):
+        if all(given.get(name) is None for name in left_out):
+            continue
+        kept = {name: value for name, value in given.items() if name not in left_out}
+        try:
+            return OpenedModel(get_model(model, checkpoint, **kept), (), (check,))
+        except SundogError:  # the first error has been reported
+            continue
+    return OpenedModel(None, (), (check,))

@@ -175,11 +175,11 @@ def _judge_answers(
         )
     )
     chart.add(aligned.checks)
-    if not bool(torch.isfinite(answers.scores).all()):
-        text = "the logits are not finite"
-        chart.add(
-            [Check(n, "skipped", text) for n in ("labels: order", "normalisation: as trained")]
-        )
+    finite = bool(torch.isfinite(answers.scores).all())
+    if not finite or classifier.weights == "random":
+        why = "the weights are random" if finite else "the logits are not finite"
+        left = ("labels: order", "normalisation: as trained")
+        chart.add([Check(name, "skipped", why) for name in left])
         return
     if not aligned.usable:
         own = patient.image_set

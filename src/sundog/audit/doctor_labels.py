@@ -15,7 +15,7 @@ from sundog.audit.align import align_labels, match_classes
 from sundog.audit.doctor_result import Check
 from sundog.core.errors import DataError
 from sundog.data.image_set import ImageSet
-from sundog.models.label_order import FoundColumns, OrderTest, OrderTrial
+from sundog.models.label_order import FoundColumns, OrderTest, OrderTrial, knows
 from sundog.models.order_names import names_by_column
 
 FEW = 10
@@ -208,8 +208,9 @@ def columns_check(found: FoundColumns | None, names: Sequence[str]) -> Check:
         f"the outputs that fit best are right in {accuracy.value:.1%} [{accuracy.low:.1%}, "
         f"{accuracy.high:.1%}] of the other half (n = {accuracy.n}), chance {found.chance:.1%}"
     )
-    if found.p_value > found.alpha:
-        return Check(name, "unsure", text, expected, "", {"accuracy": accuracy})
+    if not found.convincing:
+        advice = "too seldom right to tell: look at weights and normalisation"
+        return Check(name, "unsure", text, expected, advice, {"accuracy": accuracy})
     order = np.array(found.columns)
     told = shlex.quote(",".join(names_by_column(order, names)))
     numbers = ",".join(str(c) for c in sorted(found.columns))
@@ -225,14 +226,16 @@ def columns_check(found: FoundColumns | None, names: Sequence[str]) -> Check:
 
 def _wrong_order(test: OrderTest, best: OrderTrial, names: Sequence[str], right: str) -> Check:
     gain = best.difference
+    sure = knows(best.accuracy, test.chance)
     return Check(
         "labels: order",
-        "fail",
+        "fail" if sure else "warn",
         f"{best.words}: accuracy {best.accuracy.value:.1%} instead of {right}; difference "
         f"{100 * gain.value:+.1f} points [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}] "
         f"(n = {gain.n}), p = {best.adjusted:.2g} (McNemar, Holm over {len(test.trials)})",
         "the given order explains the predictions best",
-        order_fix(best, test.columns, names),
+        order_fix(best, test.columns, names)
+        + ("" if sure else ", if the network was trained on these classes at all"),
         {"accuracy": test.accuracy, "accuracy in that order": best.accuracy, "difference": gain},
     )
 

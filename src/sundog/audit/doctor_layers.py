@@ -37,6 +37,9 @@ NEED_MORE = ("neuron_conductance",)
 """Needs a unit to be named."""
 
 
+FROZEN = "a network in a file has no layers to listen to: give the network itself"
+
+
 @dataclass(frozen=True)
 class DryRun:
     """One method on one image.
@@ -71,7 +74,9 @@ def _features(classifier: Classifier, probe: Images) -> Check:
             "warn",
             "none was found",
             expected,
-            "name it (feature_layer='NAME:input'); risks, patches of features and refits need it",
+            FROZEN
+            if _is_frozen(classifier)
+            else "name it (feature_layer='NAME:input'): risks, neural tags and refits need it",
         )
     try:
         with torch.no_grad():
@@ -79,6 +84,10 @@ def _features(classifier: Classifier, probe: Images) -> Check:
     except SundogError as error:
         return Check(name, "fail", error.message, expected, "name another layer")
     return Check(name, "ok", f"{classifier.feature_layer!r}: {features.shape[1]} numbers", expected)
+
+
+def _is_frozen(classifier: Classifier) -> bool:
+    return "file" in (classifier.recipe or {})
 
 
 def _map(classifier: Classifier, probe: Images) -> Check:
@@ -89,7 +98,9 @@ def _map(classifier: Classifier, probe: Images) -> Check:
             "warn",
             "none was found",
             expected,
-            "name it (cam_layer='NAME') for Grad-CAM, or use pixel methods",
+            FROZEN
+            if _is_frozen(classifier)
+            else "name it (cam_layer='NAME') for Grad-CAM, or use pixel methods",
         )
     size = (int(probe.shape[2]), int(probe.shape[3]))
     try:

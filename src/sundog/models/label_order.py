@@ -136,7 +136,7 @@ def check_label_order(
             orders.append(("other columns", wider, test))
     trials = _test(scores, labels, given, orders, names)
     held = [float(_right(scores[test], labels[test], order).mean()) for _, order, _ in orders]
-    best = _best(trials, held, alpha)
+    best = _best(trials, held, alpha, chance)
     return OrderTest(accuracy, chance, trials, best, enough=True, columns=tuple(columns))
 
 
@@ -149,14 +149,15 @@ class FoundColumns:
         accuracy: share right among these columns, on the tested half.
         chance: accuracy of columns that have nothing to do with the classes.
         p_value: exact binomial test of ``accuracy > chance``.
-        alpha: at most this p-value is evidence.
+        convincing: whether they are the classes' outputs: the p-value is small, and the accuracy
+            surely that of a network that knows the classes.
     """
 
     columns: tuple[int, ...]
     accuracy: Estimate
     chance: float
     p_value: float
-    alpha: float
+    convincing: bool
 
 
 def find_columns(
@@ -184,13 +185,23 @@ def find_columns(
     # An answer that is the same for all is right as often as its class is there.
     chance = max(1 / classes, float(np.bincount(labels[test]).max()) / labels[test].size)
     p = stats.binomtest(int(right.sum()), right.size, chance, alternative="greater").pvalue
+    accuracy = wilson_interval(int(right.sum()), right.size)
     return FoundColumns(
         columns=tuple(int(c) for c in columns),
-        accuracy=wilson_interval(int(right.sum()), right.size),
+        accuracy=accuracy,
         chance=chance,
         p_value=float(p),
-        alpha=alpha,
+        convincing=bool(p <= alpha) and knows(accuracy, chance),
     )
+
+
+def knows(accuracy: Estimate, chance: float) -> bool:
+    """Return whether an accuracy is surely that of a network that was trained on the classes.
+
+    Random networks are right more often than chance in the order that fits them best: their
+    outputs are some features of the image. The interval must lie above halfway to 1.
+    """
+    return accuracy.low >= (1 + chance) / 2
 
 
 def fit_order(scores: Scores, labels: Classes, given: Int64[np.ndarray, "classes"]) -> Classes:
@@ -302,7 +313,9 @@ def _test(
     )
 
 
-def _best(trials: Sequence[OrderTrial], held: Sequence[float], alpha: float) -> OrderTrial | None:
+def _best(
+    trials: Sequence[OrderTrial], held: Sequence[float], alpha: float, chance: float
+) -> OrderTrial | None:
     """Return the best of the orders that are better; a named one before a fitted one.
 
     ``held``: the accuracy of each on the images that nothing was fitted on.
@@ -312,7 +325,10 @@ def _best(trials: Sequence[OrderTrial], held: Sequence[float], alpha: float) -> 
         for trial, accuracy in zip(trials, held, strict=True)
         if trial.adjusted <= alpha
         and trial.difference.low > 0
-        and (trial.name != "other columns" or trial.difference.value >= OTHER_COLUMNS_GAIN)
+        and (
+            trial.name != "other columns"
+            or (trial.difference.value >= OTHER_COLUMNS_GAIN and knows(trial.accuracy, chance))
+        )
     ]
     if not better:
         return None
