@@ -1,6 +1,7 @@
 """An audit's summary made from records, with pictures drawn by numpy: for tests of its report."""
 
 import math
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,7 @@ def number(value, half, n, method="bca"):
     return Measured(value=value, low=value - half, high=value + half, n=n, method=method)
 
 
+@cache
 def draw(seed, *, side=96, mark=None, hue=0.0):
     """A blob before a smooth background; ``mark`` paints a stamp into the lower right."""
     rng = np.random.default_rng(seed)

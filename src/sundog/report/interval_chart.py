@@ -17,7 +17,7 @@ from sundog.report.table import Format, format_number
 
 STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 """Distances between ticks that read well."""
-WIDE = 16
+WIDE = 15
 """Characters of a number with its interval that need a wider column."""
 
 
