@@ -1,14 +1,18 @@
 """The whole comparison on trained networks: it names the biased one, and accuses no sound one."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from sundog.audit.compare_run import compare_runs
+from sundog.audit.compare_unknown import compare_unknown
 from sundog.audit.requests import parse_methods
+from sundog.audit.shortcut_run import find_cues
 from sundog.audit.subject import make_subject, spread
 from sundog.data.arrays import from_arrays
+from sundog.data.planted_view import planted_view
 from sundog.data.planting import make_cue
 from sundog.models.train import train_classifier
 
@@ -107,6 +111,88 @@ def test_the_tables_do_not_depend_on_the_batch_size(subjects, tmp_path):
         table = run.comparison.table()
         tables.append([(e.accuracy.value, round(e.loss.value, 5)) for e in table.itertuples()])
     assert tables[0] == tables[1]
+
+
+@pytest.fixture(scope="module")
+def unknown(subjects, tmp_path_factory):
+    """Compares models on images with the cue, which nobody names; a model is searched once."""
+    cue, made = subjects
+    view = planted_view(shapes(240, 1), cue, size=24)
+    carrying = {
+        name: make_subject(view, subject.classifier, size=24, batch_size=100)
+        for name, subject in made.items()
+    }
+    searched = {}
+
+    def search(subject, _, *, alpha, **given):
+        key = (subject.fingerprints()["model_fingerprint"], alpha)
+        if key not in searched:
+            out = tmp_path_factory.mktemp("searched")
+            searched[key] = find_cues(subject, out, hints=False, alpha=alpha, **given)
+        return searched[key]
+
+    def compare(names, out):
+        return compare_unknown(
+            {name: carrying[name] for name in names},
+            out,
+            methods=parse_methods("gradient_x_input"),
+            map_images=24,
+            shown=2,
+            limit=100,
+            taggers=None,
+            progress=False,
+            search=search,
+        )
+
+    return compare
+
+
+def test_the_biased_network_is_named_though_nobody_names_the_cue(unknown, tmp_path):
+    run = unknown("ab", tmp_path / "ab")
+    found = run.comparison
+    assert (found.decision, found.biased, found.more) == ("one", ("a",), "a")
+    assert [model.verdict for model in found.models] == ["biased", "no shortcut found"]
+    (crossed,) = found.crossed
+    assert crossed.claimed_in == ("a",)
+    a, b = crossed.models
+    assert a.flip.value > 0.8
+    assert b.flip.value < 0.1
+    (contrast,) = crossed.contrasts
+    assert contrast.excess.low > 0.5
+    assert contrast.p_excess < 0.01
+    top, left, tall, wide = found.models[0].cues[0].box
+    assert top + tall / 2 > 0.5
+    assert left + wide / 2 > 0.5
+    page = run.page.read_text(encoding="utf-8")
+    assert run.content.headline in page
+    assert "not calibrated" in page or "P(biased)" in page
+    written = json.loads((run.path / "comparison.json").read_text())
+    assert written["sentence"] == found.sentence
+
+
+def test_the_order_of_the_models_changes_no_verdict(unknown, tmp_path):
+    one = unknown("ab", tmp_path / "ab").comparison
+    other = unknown("ba", tmp_path / "ba").comparison
+    assert (one.decision, one.biased, one.more) == (other.decision, other.biased, other.more)
+    verdicts = [
+        {m.run: (m.verdict, m.sentence, m.confidence) for m in c.models} for c in (one, other)
+    ]
+    assert verdicts[0] == verdicts[1]
+    numbers = [
+        {(c.cue, m.run): m for c in found.crossed for m in c.models} for found in (one, other)
+    ]
+    assert numbers[0] == numbers[1]
+    assert one.maps.points_at == other.maps.points_at
+    first, second = (c.crossed[0].contrasts[0] for c in (one, other))
+    assert first.reliance.value == pytest.approx(-second.reliance.value)
+    assert first.reliance.low == pytest.approx(-second.reliance.high)
+    assert first.p_reliance == second.p_reliance
+
+
+def test_no_shortcut_is_found_in_two_sound_networks(unknown, tmp_path):
+    found = unknown("bc", tmp_path / "bc").comparison
+    assert (found.decision, found.biased, found.more) == ("none", (), None)
+    assert found.crossed == ()
 
 
 def test_shown_images_are_spread_over_the_set():

@@ -7,13 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sundog.audit.audit_folder import (
-    open_audit,
-    paired_changes,
-    read_predictions,
-    read_slices,
-)
-from sundog.audit.slice_changes import slice_changes
+from sundog.audit.audit_changes import before_and_after
+from sundog.audit.audit_folder import open_audit, read_predictions, read_slices
 from sundog.core.audit.comparison import (
     COMPARISON_FILE,
     AuditComparison,
@@ -46,9 +41,10 @@ def compare_audits(
 ) -> AuditComparisonRun:
     """Say what changed between two audits; reads their folders alone, no model and no images.
 
-    Accuracies are paired over the images that both saw. Findings and cues are matched by identity,
-    then by their images or their place: what is gone, what remains, what is new. The findings of
-    the first audit are also measured in the second on the very same images.
+    Accuracies are paired over the images that both saw, and the findings of the first audit are
+    measured in the second on the very same images (:func:`before_and_after`). Findings and cues are
+    matched by identity, then by their images or their place: what is gone, what remains, what is
+    new.
 
     Args:
         before: run folder of the first audit.
@@ -83,11 +79,8 @@ def _compare(
         images_b=read_slices(second_path),
     )
     cues = match_cues(first.cues, second.cues)
-    changes = [
-        *paired_changes(first_path, second_path, class_names=second.class_names),
-        *slice_changes(first_path, second_path, first.findings),
-        *_apart(first, second, cues.shared),
-    ]
+    paired = before_and_after(first_path, second_path)
+    changes = [*paired.changes, *_apart(first, second, cues.shared)]
     matched = MatchedFindings(fixed=findings.only_a, remaining=findings.shared, new=findings.only_b)
     matched_cues = MatchedCues(fixed=cues.only_a, remaining=cues.shared, new=cues.only_b)
     better = sum(judged(change) == "better" for change in changes)
@@ -112,7 +105,7 @@ def _compare(
         changes=tuple(changes),
         findings=matched,
         cues=matched_cues,
-        notes=tuple(_notes(first, second, same)),
+        notes=tuple(dict.fromkeys((*paired.notes, *_notes(first, second, same)))),
     )
 
 

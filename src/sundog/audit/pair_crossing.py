@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,24 +13,27 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Bool, Int64
-from PIL import Image as Pillow
 from torch import Tensor
 
+from sundog.audit.cue_moves import (
+    component_move,
+    cue_components,
+    is_masked,
+    mask_files,
+    masked_move,
+    read_masks_of,
+)
+from sundog.audit.frozen_pairs import class_indices
 from sundog.audit.shortcut_run import load_sample, sample_images
 from sundog.audit.subject import Subject
-from sundog.bias.pair_cues import draw_cross_pairs, effect_table
-from sundog.bias.shortcut_candidate import Candidate
-from sundog.bias.shortcut_effect import measure_effect
+from sundog.bias.pair_cues import draw_cross_pairs, effect_table, parts_elsewhere
+from sundog.bias.shortcut_effect import Effect, Move, measure_effect
+from sundog.bias.shortcut_pairs import Pairs
 from sundog.core.audit.cues import CueRecord
-from sundog.core.errors import RunFolderError, first_line
 from sundog.core.progress import track
 from sundog.core.run_folder import RunFolder
 from sundog.core.shapes import Images
-from sundog.data.components.component import make_component
 from sundog.data.components.stamp import stamp_masks
-
-MASKED = "masked"
-"""Family of a part that lies elsewhere in every image: the masks of the claim say where."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,84 +137,84 @@ def cross_cues(
         cue -> run -> rows of :func:`~sundog.bias.pair_cues.effect_table`; cues that no image can
         take are left out.
     """
-    names = next(iter(subjects.values())).class_names
+    first = next(iter(subjects.values()))
     found: dict[str, dict[str, pd.DataFrame]] = {}
     for cue in track(cues, description="crossing cues", visible=progress):
-        candidate = as_candidate(cue, held)
-        good = np.any([right[run] for run in cue.claimed_in], axis=0)
+        part = _part(cue, first, held, seed=seed)
         pairs = draw_cross_pairs(
             held.labels,
-            [names.index(name) for name in cue.record.classes],
-            good=good,
-            give=candidate.can_give(len(held.ids)).numpy(),
+            class_indices(cue.record.classes, first.class_names),
+            good=np.any([right[run] for run in cue.claimed_in], axis=0),
+            give=part.give,
             seed=seed,
             key=cue.key,
         )
         if not len(pairs):
             continue
         for run, subject in subjects.items():
-            part = f"{cue.key} {run}"
-            table = folder.part("crossed", part)
+            key = f"{cue.key} {run}"
+            table = folder.part("crossed", key)
             if table is None:
-                effect = measure_effect(
-                    subject.classifier,
-                    held.images,
-                    torch.from_numpy(held.labels),
-                    candidate.move,
+                control = part.elsewhere
+                table = effect_table(
+                    _measure(subject, held, part.move, pairs),
                     pairs,
-                    batch_size=max(subject.batch_size, 16),
+                    held.labels,
+                    held.ids,
+                    elsewhere=None if control is None else _measure(subject, held, control, pairs),
                 )
-                table = effect_table(effect, pairs, held.labels, held.ids)
-                folder.append("crossed", part, table)
+                folder.append("crossed", key, table)
             found.setdefault(cue.key, {})[run] = table
     return found
 
 
-def as_candidate(cue: ClaimedCue, held: HeldImages) -> Candidate:
-    """Return what a claim moved, from its record and its masks alone."""
-    record = cue.record
-    component = dict(record.component)
-    also = component.pop("also", None)
-    if component.get("family") == MASKED:
-        return Candidate(
-            name=record.name, margin=cue.margin, masks=read_masks(cue, held), family=record.family
-        )
-    made = make_component(component)
-    return Candidate(
-        name=record.name,
-        margin=cue.margin,
-        component=made,
-        # Only an image that carries a stamp can give one.
-        masks=stamp_masks(held.images, **made.parameters) if made.family == "stamp" else None,
-        also=None if also is None else make_component(also),
-        family=record.family,
+def _measure(subject: Subject, held: HeldImages, move: Move, pairs: Pairs) -> Effect:
+    return measure_effect(
+        subject.classifier,
+        held.images,
+        torch.from_numpy(held.labels),
+        move,
+        pairs,
+        batch_size=max(subject.batch_size, 16),
     )
 
 
-def read_masks(cue: ClaimedCue, held: HeldImages) -> Bool[Tensor, "images height width"]:
-    """Return where a claimed part is in each held image, from the folder of its search.
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """How a claim is moved, who can give it, and its control: a part of its size elsewhere."""
 
-    Raises:
-        RunFolderError: the masks are not there, or are not of the images' size.
-    """
-    height, width = held.images.shape[-2:]
-    masks = torch.zeros(len(held.ids), height, width, dtype=torch.bool)
-    name = cue.record.masks_table
-    try:
-        rows = pd.read_parquet(cue.folder / str(name)) if name is not None else pd.DataFrame()
-        files = dict(zip(rows["id"], rows["mask_path"], strict=True))
-        for place, image in enumerate(held.ids):
-            if image in files:
-                with Pillow.open(cue.folder / files[image]) as picture:
-                    mask = np.asarray(picture.convert("L")) > 127
-                masks[place] = torch.from_numpy(mask)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise RunFolderError(
-            f"The masks of cue {cue.record.name!r} in {str(cue.folder)!r}",
-            expected=f"one picture per image, {height} x {width} px",
-            got=first_line(error),
-        ) from error
-    return masks
+    move: Move
+    give: Bool[np.ndarray, " images"]
+    elsewhere: Move | None
+
+
+def _part(cue: ClaimedCue, subject: Subject, held: HeldImages, *, seed: int) -> _Part:
+    """Return what a claim moved, from its record and its masks alone."""
+    record, count = cue.record, len(held.ids)
+    height, width = subject.size
+    masks: Bool[Tensor, "images height width"] | None = None
+    if is_masked(record):
+        files = mask_files(record, cue.folder)
+        masks = read_masks_of(held.ids, files, cue.folder, size=subject.size, resize=subject.resize)
+        move = masked_move(masks)
+    else:
+        components = cue_components(record)
+        move = component_move(components)
+        own = components[0].mask(height, width)
+        if components[0].family == "stamp":
+            masks = stamp_masks(held.images, **components[0].parameters)
+        elif own is not None:
+            masks = own.expand(count, height, width)
+    give = np.ones(count, dtype=bool) if masks is None else masks.flatten(1).any(1).numpy()
+    if masks is None or not give.any() or "also" in record.component:
+        return _Part(move, give, None)
+    if record.box is not None:
+        part = (max(1, round(record.box[2] * height)), max(1, round(record.box[3] * width)))
+    else:
+        side = math.sqrt(float(masks[torch.from_numpy(give)].float().mean()))
+        part = (max(1, round(side * height)), max(1, round(side * width)))
+    control = parts_elsewhere(count, subject.size, part, seed=seed)
+    return _Part(move, give, masked_move(control))
 
 
 def _what(record: CueRecord) -> str:

@@ -102,7 +102,7 @@ class ModelSearch:
                 for test in self.cues.tested
                 if test.claimed and test.name == cue.name and test.margin is not None
             ]
-            found[cue.id] = max(own, default=MARGINS["large"])
+            found[cue.id] = max(own, default=max(MARGINS.values()))
         return found
 
     @property

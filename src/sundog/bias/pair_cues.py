@@ -17,6 +17,7 @@ import pandas as pd
 import torch
 from jaxtyping import Bool, Float, Int64
 from scipy import stats
+from torch import Tensor
 
 from sundog.bias.limits import with_safe_limits
 from sundog.bias.shortcut_effect import Effect
@@ -31,7 +32,7 @@ from sundog.core.statistics import (
     wilson_interval,
 )
 
-OUTCOMES = ("flips", "control", "intact", "swapped", "pull")
+OUTCOMES = ("flips", "control", "intact", "swapped", "pull", "elsewhere")
 COLUMNS = ("id", "label", "donor", *OUTCOMES)
 
 
@@ -47,8 +48,8 @@ class RunOnCue:
         intact: accuracy with the component of an image of the own class.
         swapped: accuracy of the same images with that of another class.
         reliance: intact - swapped, paired; interval at the joint level.
-        pull: probability that moves from the label to the donor's class, the mean over images, in
-            [-1, 1]; interval at the joint level.
+        pull: probability that moves from the label to the donor's class, beyond that of a part of
+            the same size elsewhere; the mean over images; interval at the joint level.
     """
 
     run: str
@@ -152,10 +153,48 @@ def draw_cross_pairs(
     return Pairs(targets=table[:, 0], others=table[:, 1], same=table[:, 2])
 
 
+def parts_elsewhere(
+    count: int, size: tuple[int, int], part: tuple[int, int], *, seed: int
+) -> Bool[Tensor, "images height width"]:
+    """Return a box of one size at a random place of each image: the control of a part.
+
+    Ordinary content pulls as well, wherever it is cut out.
+
+    Args:
+        count: images.
+        size: (height, width) of the images.
+        part: (height, width) of the box, at least one pixel each way.
+        seed: of the places.
+    """
+    (height, width), (tall, wide) = size, part
+    random = np.random.default_rng(derive_seed(seed, "elsewhere"))
+    draws = random.random((count, 2))
+    top = torch.from_numpy((draws[:, 0] * (height - tall + 1)).astype(np.int64))[:, None]
+    left = torch.from_numpy((draws[:, 1] * (width - wide + 1)).astype(np.int64))[:, None]
+    rows, columns = torch.arange(height), torch.arange(width)
+    in_rows = (rows >= top) & (rows < top + tall)
+    in_columns = (columns >= left) & (columns < left + wide)
+    return in_rows[:, :, None] & in_columns[:, None, :]
+
+
 def effect_table(
-    effect: Effect, pairs: Pairs, labels: Int64[np.ndarray, " images"], ids: Sequence[str]
+    effect: Effect,
+    pairs: Pairs,
+    labels: Int64[np.ndarray, " images"],
+    ids: Sequence[str],
+    *,
+    elsewhere: Effect | None = None,
 ) -> pd.DataFrame:
-    """Return the outcomes of every pair as a row: the columns :data:`COLUMNS`, one per target."""
+    """Return the outcomes of every pair as a row: the columns :data:`COLUMNS`, one per target.
+
+    Args:
+        effect: of the cue.
+        pairs: who gave and who received.
+        labels: of all images.
+        ids: of all images.
+        elsewhere: of parts of the same size at random places, on the same pairs; None for a
+            property of the whole image, of which there is no other.
+    """
     targets = pairs.targets.tolist()
     return pd.DataFrame(
         {
@@ -167,6 +206,7 @@ def effect_table(
             "intact": effect.intact,
             "swapped": effect.swapped,
             "pull": effect.pull,
+            "elsewhere": 0.0 if elsewhere is None else elsewhere.pull,
         },
         columns=list(COLUMNS),
     )
@@ -292,5 +332,5 @@ def _measure(run: str, table: pd.DataFrame, level: float) -> RunOnCue:
         intact=rates["intact"],
         swapped=rates["swapped"],
         reliance=reliance.difference,
-        pull=mean_interval(table["pull"].to_numpy(float), level=level),
+        pull=mean_interval((table["pull"] - table["elsewhere"]).to_numpy(float), level=level),
     )

@@ -139,8 +139,9 @@ def _table(crossed: CrossedRecord) -> Table:
     return Table(
         frame=frame,
         caption=f"Intervals of excess, reliance and pull hold together over all cues and models "
-        f"(each {100 * level:.4g}\u00a0%). Pull: probability that moves to the donor's class; sound models "
-        f"show up to {crossed.margin:.0%} with a part like this.",
+        f"(each {100 * level:.4g}\u00a0%). Pull: probability that moves to the donor's class, "
+        "beyond that of a part of the same size elsewhere; sound models show up to "
+        f"{100 * crossed.margin:.0f} points.",
         columns={
             "excess": Column("flips − control (points)", format="points", digits=1),
             "intact": Column("accuracy intact", format="percent", digits=1),

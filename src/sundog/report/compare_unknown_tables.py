@@ -201,8 +201,8 @@ def _maps_section(maps: MapsSay) -> Section:
                 tables=[
                     Table(
                         frame=contrasts,
-                        caption="Differences on the same images; p by sign flips and by the sign test, "
-                        "each Holm-corrected over the whole table.",
+                        caption="Differences on the same images; p by sign flips and by the sign "
+                        "test, each Holm-corrected over the whole table.",
                         columns={
                             "difference": two,
                             "p": Column(format="p"),

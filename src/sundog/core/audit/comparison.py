@@ -49,7 +49,10 @@ class ModelVerdict(Record):
 
 
 class CueOnModel(Record):
-    """What one cue does to one model; fields as in :class:`sundog.bias.pair_cues.RunOnCue`."""
+    """What one cue does to one model; fields as in :class:`sundog.bias.pair_cues.RunOnCue`.
+
+    ``pull`` is beyond that of parts of the same size elsewhere in the same images.
+    """
 
     run: str
     flip: Measured
