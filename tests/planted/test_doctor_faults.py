@@ -407,7 +407,7 @@ def test_methods_that_cannot_run_are_named(trained):
 @pytest.fixture(scope="module")
 def others():
     """Sound classifiers of other kinds: grey, with its own normalisation, without batch norm."""
-    digits = sundog.load_image_set("digits", split="train", limit=400)
+    digits = sundog.load_image_set("digits", split="train", limit=600)
     torch_network = nn.Sequential(
         nn.Conv2d(1, 12, 5, stride=2), nn.ReLU(), nn.Conv2d(12, 24, 3, stride=2), nn.ReLU(),
         nn.Flatten(), nn.Linear(24 * 5 * 5, 10),
