@@ -31,6 +31,7 @@ STRENGTH = 0.7
 images without it, so that both must be there."""
 SEARCHED = {
     "digits": ("patch", "text", "border", "tint"),
+    "digits-56": ("pixel",),
     "imagenette": ("patch", "border", "tint", "blur"),
     "imagenette-112": ("pixel",),
 }
@@ -70,10 +71,11 @@ def search_concepts(setting: Setting, folder: Path, imagenette: Path | None) -> 
         raise SystemExit(f"{setting.id}: the inspection has no tags")
     truth = Truth.of(run.scores, shown)
     names = subject.class_names
-    result |= score_findings(ordered(run), truth, names)
     target = None
     if setting.cue == "rare-group":
         target = draw_class(setting.cue, len(names), seed=setting.seed)
+    result |= score_findings(ordered(run), truth, names, target=target)
+    if target is not None:
         result["group"] = _group_accuracy(run, shown.cue_class, target)
         own = [f for f in ordered(run) if f.class_name == names[target]]
         result["in_class"] = score_findings(own, truth, names)
@@ -110,13 +112,25 @@ def ordered(run: InspectRun) -> list[Finding]:
 
 
 def score_findings(
-    findings: Sequence[Finding], truth: Truth, class_names: tuple[str, ...]
+    findings: Sequence[Finding],
+    truth: Truth,
+    class_names: tuple[str, ...],
+    *,
+    target: int | None = None,
 ) -> dict[str, Any]:
-    """Return rank of the first true finding, precision@10, and share of untrue findings."""
+    """Return rank of the first true finding, precision@10, and share of untrue findings.
+
+    Args:
+        findings: in the order in which they are shown.
+        truth: tags, labels and cue of the images.
+        class_names: as in the findings.
+        target: class of the only true findings; None: any.
+    """
     true = []
     for finding in findings:
         columns = tuple(truth.tags.index(name) for name in finding.concepts if name in truth.tags)
-        true.append(truth.is_cue(class_names.index(finding.class_name), columns))
+        own = class_names.index(finding.class_name)
+        true.append(target in (None, own) and truth.is_cue(own, columns))
     shown = [
         {
             "class": finding.class_name,
@@ -149,7 +163,7 @@ def _peers(
     )
     every = np.zeros(int(truth.rows.max()) + 1, dtype=bool)
     every[truth.rows] = planted
-    found = run_slice_peers(part, right[known].astype(bool))
+    found = run_slice_peers(part, right[known].astype(bool), target=target)
     found["mixture"] = run_mixture(table, every[table.indices.numpy()], seed=seed)
     return found
 

@@ -11,9 +11,10 @@ from sundog.data.image_set import ImageSet
 from sundog.data.load import load_image_set
 from sundog.data.transforms import Resize
 
+DIGITS = {"digits": 28, "digits-56": 56}
+"""Name -> side in pixels."""
 IMAGENETTE = {"imagenette": (64, 3000, 1000), "imagenette-112": (112, 2000, 600)}
-"""Name -> side in pixels, training and held-out images. Of the practical's artifact too few pixels
-are left at 64."""
+"""Name -> side in pixels, training and held-out images."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,13 +41,13 @@ def open_data(name: str, seed: int, imagenette: Path | None = None) -> Data:
     """Open a data set; the seed decides which images are used and which are held out.
 
     Args:
-        name: ``digits``, ``faces``, ``photographs`` or a key of :data:`IMAGENETTE`.
+        name: ``faces``, ``photographs``, or a key of :data:`DIGITS` or :data:`IMAGENETTE`.
         seed: of the network.
         imagenette: folder with ``train/CLASS`` and ``validation/CLASS``.
     """
-    if name == "digits":
+    if name in DIGITS:
         parts = (load_image_set("digits", split=split) for split in ("train", "validation"))
-        return Data(name, *parts, size=28)
+        return Data(name, *parts, size=DIGITS[name])
     if name == "faces":
         faces = load_image_set("faces")
         first, second = _halves(faces, seed)

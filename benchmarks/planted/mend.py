@@ -27,7 +27,14 @@ from sundog.models.classifier import Classifier
 from sundog.models.prepared import PreparedImages
 from sundog.models.train import train_classifier
 
-EPOCHS = {"digits": 4, "faces": 20, "photographs": 5, "imagenette": 3, "imagenette-112": 2}
+EPOCHS = {
+    "digits": 4,
+    "digits-56": 3,
+    "faces": 20,
+    "photographs": 5,
+    "imagenette": 3,
+    "imagenette-112": 2,
+}
 """Of the further training: about ten seconds."""
 LEARNING_RATE = 1e-3
 MOST_CUES = 3

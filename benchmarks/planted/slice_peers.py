@@ -1,6 +1,7 @@
 """Peers that search slices: SliceLine and DivExplorer on the same tags, Domino on the features."""
 
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -39,9 +40,12 @@ def divexplorer(tags: np.ndarray, labels: np.ndarray, right: np.ndarray) -> list
 
     columns = {f"t{i}": np.where(tags[:, i], "1", None) for i in range(tags.shape[1])}
     frame = pd.DataFrame({**columns, "label": labels.astype(str), "error": (~right).astype(int)})
-    found = DivergenceExplorer(frame).get_pattern_divergence(
-        min_support=max(2 * LEAST, 0.03 * len(frame)) / len(frame), boolean_outcomes=["error"]
-    )
+    least = max(2 * LEAST, 0.03 * len(frame)) / len(frame)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its own, of the pandas that it calls
+        found = DivergenceExplorer(frame).get_pattern_divergence(
+            min_support=least, boolean_outcomes=["error"]
+        )
     found = found.sort_values(["error_div", "error_t"], ascending=False).head(FIRST)
     slices = []
     for items in found["itemset"]:
@@ -58,12 +62,15 @@ SEARCHES: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], list[Slice]]]
 }
 
 
-def run_slice_peers(truth: Truth, right: np.ndarray) -> dict[str, Any]:
+def run_slice_peers(
+    truth: Truth, right: np.ndarray, *, target: int | None = None
+) -> dict[str, Any]:
     """Return rank of the true concept and precision@10 of each search on tags, as JSON.
 
     Args:
         truth: tags, labels and cue of the images.
         right: ``bool[images]``, whether the classifier is.
+        target: class that a true slice must name; None: any.
     """
     share = truth.present.mean(axis=0)
     chosen = np.flatnonzero((share > 0.01) & (share < 0.99))
@@ -71,7 +78,10 @@ def run_slice_peers(truth: Truth, right: np.ndarray) -> dict[str, Any]:
     for name, search in SEARCHES.items():
         begun = time.process_time()
         slices = search(truth.present[:, chosen], truth.labels, right)
-        true = [truth.is_cue(own, tuple(chosen[i] for i in used)) for own, used in slices]
+        true = [
+            target in (None, own) and truth.is_cue(own, tuple(chosen[i] for i in used))
+            for own, used in slices
+        ]
         found[name] = ranked(true) | {"seconds": round(time.process_time() - begun, 2)}
     return found
 

@@ -27,12 +27,13 @@ BUDGETS: dict[tuple[str, str], dict[str, Any]] = {
     ("imagenette", "cnn5"): {"epochs": 7, "learning_rate": 2e-3},
     ("imagenette", "resnet18"): {"epochs": 6, "learning_rate": 1e-3},
     ("imagenette", "small-vit"): {"epochs": 12, "learning_rate": 2e-3},
-    ("imagenette-112", "cnn5"): {"epochs": 8, "learning_rate": 2e-3},
+    ("digits-56", "small-cnn"): {"epochs": 3, "learning_rate": 2e-3},
+    ("imagenette-112", "small-cnn"): {"epochs": 8, "learning_rate": 2e-3},
 }
 """Budget of each network on each data set, fixed before any cue was looked at."""
 PATIENCE = 900.0
 """Seconds to wait for another process that trains the same classifier."""
-UNFLIPPED = ("digits",)
+UNFLIPPED = ("digits", "digits-56")
 """The images of the other data sets are flipped, image and cue alike, as in real data."""
 
 
