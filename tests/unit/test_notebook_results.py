@@ -284,7 +284,8 @@ def test_an_audit_shows_its_answer_every_question_and_a_picture(tmp_path):
     tags, words = check("AuditRun", run)
     assert "bias found" in words
     assert "Do its predictions follow a cue?" in words
-    assert len([t for t, _ in tags.tags if t == "img"]) == 1
+    alts = [a["alt"].split(":")[0] for t, a in tags.tags if t == "img"]
+    assert alts == ["Comes from", "Put into", "Result"]
     assert repr(run) == f"AuditRun(It is {EVIL}.)"
     html = record._repr_html_()
     assert not Tags(html).stack

@@ -152,7 +152,7 @@ class ShortcutSearch(InNotebook):
             f"on {self.images:,} images",
             word="cue found" if rows else "nothing found",
             tone="alarm" if rows else "plain",
-            facts={"excess flips that matter": self.smallest, "alpha": self.alpha},
+            facts={"smallest effect that matters": self.smallest, "alpha": self.alpha},
             tables=[("Share of images of other classes that follow the cue", pd.DataFrame(rows))]
             if rows
             else [],

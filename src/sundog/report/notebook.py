@@ -48,14 +48,14 @@ def page_card(content: Page, link: Path | None) -> Card:
     """
     sections = list(_walk(content.sections))
     table = next(_tables(sections), None)
-    picture = next(_pictures(sections), None)
+    pictures = next(_pictures(sections), [])
     return Card(
         headline=content.headline,
         word=content.word or WORDS[content.tone],
         tone=content.tone,
         facts=dict(content.answers),
         tables=[] if table is None else [table],
-        pictures=[] if picture is None else [picture],
+        pictures=pictures,
         link=link,
         notes=[content.title, *content.alarms],
     )
@@ -78,13 +78,14 @@ def _tables(sections: list[Section]) -> Iterator[tuple[str, pd.DataFrame]]:
             yield table.caption, _plain(table)
 
 
-def _pictures(sections: list[Section]) -> Iterator[tuple[NDArray[np.uint8], str]]:
+def _pictures(sections: list[Section]) -> Iterator[list[tuple[NDArray[np.uint8], str]]]:
+    """Return pictures that are shown together: a row of a gallery that belongs together, or one."""
     for section in sections:
         for gallery in section.galleries:
-            for photo in gallery.photos:
-                yield as_pixels(photo.pixels), photo.alt
+            row = gallery.photos[: gallery.columns or 1]
+            yield [(as_pixels(photo.pixels), photo.alt) for photo in row]
         for picture in section.pictures:
-            yield _pixels(picture.source), picture.alt
+            yield [(_pixels(picture.source), picture.alt)]
 
 
 def _pixels(source: Figure | NDArray[Any]) -> NDArray[np.uint8]:
