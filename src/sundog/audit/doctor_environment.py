@@ -135,14 +135,15 @@ def cost_check(
     """
     forward = images * forward_seconds
     maps = images * sum(run.seconds for run in runs if not run.error)
-    works = [run.method for run in runs if not run.error]
+    works = sum(not run.error for run in runs)
+    methods = "1 method" if works == 1 else f"{works} methods"
     gradient = classifier.differentiable
     held = bytes_per_image(classifier, image.to(classifier.device), gradient=gradient)
     memory = holdings(classifier).bytes + max(held, DEFAULT_BUDGET)
     free = available_memory()
     text = (
         f"{1000 * forward_seconds:.3g} ms per forward; {images} images: predictions "
-        f"{duration(forward)}, maps of {len(works)} methods {duration(maps)}; about "
+        f"{duration(forward)}, maps of {methods} {duration(maps)}; about "
         f"{memory / 2**20:.0f} MiB"
     )
     if free is not None:
