@@ -133,6 +133,7 @@ def write_audit(folder, made, *, right=None, slices=None, n=100):
                 "id": [f"image-{i}" for i in range(len(right))],
                 "label": label,
                 "prediction": np.where(right, label, 1 - label),
+                "confidence": np.where(right, 0.9, 0.2),
             }
         )
         frame.to_parquet(folder / "tables" / "predictions.parquet")

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from sundog.audit.check_run import check_audit
 from sundog.cli.main import app
 from sundog.core.audit.gate import at_level, judge_limit, magnitude, together
-from sundog.core.audit.gates import Limits, limit_gates
+from sundog.core.audit.gates import Limits, limit_gates, rejected
 from sundog.core.audit.measured import Measured
 from sundog.core.errors import InputError, RunFolderError
 
@@ -73,6 +73,10 @@ def test_every_limit_looks_at_its_own_number():
 def test_what_people_rejected_and_what_is_too_small_is_reported_and_not_judged():
     found = finding()
     audit = summary(findings=(found,), cues=(cue(),), verdicts={found.id: "core", cue().id: "core"})
+    assert not rejected(summary(verdicts={found.id: "background"}), found.id)
+    assert rejected(summary(judged_before={found.id: "core"}), found.id) == "core"
+    judged = {"verdicts": {found.id: "background"}, "judged_before": {found.id: "core"}}
+    assert not rejected(summary(**judged), found.id)
     small = audit.performance.groups[0].model_copy(update={"small": True, "accuracy": share(1, 5)})
     audit = audit.model_copy(
         update={"performance": audit.performance.model_copy(update={"groups": (small,)})}

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sundog.audit.audit_changes import before_and_after
-from sundog.audit.audit_folder import open_audit, read_predictions, read_slices
+from sundog.audit.audit_folder import open_audit, paired_changes, read_predictions, read_slices
+from sundog.audit.audit_stages import INSPECT
 from sundog.core.audit.comparison import (
     COMPARISON_FILE,
     AuditComparison,
@@ -19,6 +20,7 @@ from sundog.core.audit.cues import CueRecord
 from sundog.core.audit.matching import match_cues, match_findings
 from sundog.core.audit.measured import Measured
 from sundog.core.audit.summary import AuditSummary, Change
+from sundog.core.inspection.query import QUERY_FILE
 from sundog.core.run_folder import RunFolder
 from sundog.report.audit_changes import judged
 from sundog.report.compare_audits_page import compare_audits_page
@@ -79,8 +81,8 @@ def _compare(
         images_b=read_slices(second_path),
     )
     cues = match_cues(first.cues, second.cues)
-    paired = before_and_after(first_path, second_path)
-    changes = [*paired.changes, *_apart(first, second, cues.shared)]
+    paired, told = _paired(first_path, second_path, second.class_names)
+    changes = [*paired, *_apart(first, second, cues.shared)]
     matched = MatchedFindings(fixed=findings.only_a, remaining=findings.shared, new=findings.only_b)
     matched_cues = MatchedCues(fixed=cues.only_a, remaining=cues.shared, new=cues.only_b)
     better = sum(judged(change) == "better" for change in changes)
@@ -105,8 +107,19 @@ def _compare(
         changes=tuple(changes),
         findings=matched,
         cues=matched_cues,
-        notes=tuple(dict.fromkeys((*paired.notes, *_notes(first, second, same)))),
+        notes=tuple(dict.fromkeys((*told, *_notes(first, second, same)))),
     )
+
+
+def _paired(
+    first: Path, second: Path, class_names: tuple[str, ...]
+) -> tuple[Sequence[Change], Sequence[str]]:
+    """Return changes on the same images, and notes; without an inspection, accuracies alone."""
+    if any((first / place / QUERY_FILE).is_file() for place in ("", INSPECT)):
+        found = before_and_after(first, second)
+        return found.changes, found.notes
+    note = "The first audit holds no inspection: its findings are not measured again."
+    return paired_changes(first, second, class_names=class_names), [note]
 
 
 def _apart(

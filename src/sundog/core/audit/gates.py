@@ -127,8 +127,13 @@ def skipped(suite: str, name: str, message: str) -> Gate:
 
 
 def rejected(audit: AuditSummary, entry_id: str) -> str:
-    """Return what people said if they said that this is no bias, else nothing."""
-    verdict = audit.verdicts.get(entry_id, "")
+    """Return what people said if they said that this is no bias, else nothing.
+
+    What reviewers of an earlier audit said counts where nobody has judged this one.
+    """
+    if audit.verdicts.get(entry_id, "unreviewed") == "unreviewed":
+        return audit.judged_before.get(entry_id, "")
+    verdict = audit.verdicts[entry_id]
     return verdict if verdict in REJECTED else ""
 
 
