@@ -5,6 +5,7 @@ from functools import partial
 from torch import Tensor
 
 from benchmarks.planted.loading import Loaded
+from sundog.audit.shortcut_hints import find_hints
 from sundog.bias.shortcut import find_shortcuts
 from sundog.bias.shortcut_result import ShortcutSearch
 from sundog.explain.attribute import attribute
@@ -16,11 +17,17 @@ METHOD = "gradient_x_input"
 
 def find(loaded: Loaded) -> ShortcutSearch:
     """Search the setting's classifier for cues, knowing images and labels alone."""
+    explain = partial(maps, loaded.classifier)
+    hints = find_hints(
+        loaded.images, loaded.labels, attribute=explain, seed=loaded.setting.seed, progress=False
+    )
     return find_shortcuts(
         loaded.classifier,
         loaded.images,
         loaded.labels,
-        attribute=partial(maps, loaded.classifier),
+        attribute=explain,
+        boxes=hints.boxes,
+        stamps=hints.stamps,
         class_names=loaded.class_names,
         seed=loaded.setting.seed,
         progress=False,

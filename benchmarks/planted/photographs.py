@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from scipy.ndimage import gaussian_filter
 
 from sundog.core.seeds import generator
 from sundog.data.arrays import from_arrays
@@ -30,12 +31,13 @@ CROP = (36, 92)
 MEANS, SPREADS = (0.35, 0.65), (0.12, 0.24)
 """Ranges of mean and standard deviation that every crop is brought to, drawn for each: colour,
 brightness and contrast must not tell the photograph, or a control would rely on them by right."""
-NOISE = 0.04
-"""Standard deviation of the noise."""
+BLUR, NOISE = (0.2, 1.6), (0.01, 0.08)
+"""Ranges of the blur (sigma in pixels) and of the noise (standard deviation), drawn for each crop:
+sharpness must not tell the photograph, either."""
 
 
 def photograph_crops(part: str, *, per_class: int, size: int, seed: int) -> ImageSet:
-    """Return random crops, grey, each of another size, contrast, brightness and slight cast.
+    """grey, each of another size, contrast, brightness, blur, noise and cast.
 
     Args:
         part: ``train`` or ``held-out``.
@@ -58,7 +60,7 @@ def photograph_crops(part: str, *, per_class: int, size: int, seed: int) -> Imag
 
 def _crop(pixels: np.ndarray, even: bool, size: int, draw: torch.Generator) -> np.ndarray:
     """Return one crop, ``uint8[size, size, 3]``."""
-    chance = torch.rand(7, generator=draw).tolist()
+    chance = torch.rand(9, generator=draw).tolist()
     height, width = pixels.shape[:2]
     stripe = width // STRIPES
     side = min(stripe, height, int(CROP[0] + chance[0] * (CROP[1] - CROP[0] + 1)))
@@ -69,9 +71,13 @@ def _crop(pixels: np.ndarray, even: bool, size: int, draw: torch.Generator) -> n
     if chance[4] < 0.5:
         crop = crop.flip(2)
     crop = crop.mean(dim=0, keepdim=True)
+    sigma = BLUR[0] + (BLUR[1] - BLUR[0]) * chance[7]
+    crop = torch.from_numpy(gaussian_filter(crop.numpy(), (0, sigma, sigma), mode="nearest"))
     cast = 0.9 + 0.2 * torch.rand(3, 1, 1, generator=draw)
     mean = MEANS[0] + (MEANS[1] - MEANS[0]) * chance[5]
     spread = SPREADS[0] + (SPREADS[1] - SPREADS[0]) * chance[6]
     crop = ((crop - crop.mean()) / crop.std().clamp_min(0.02) * spread + mean) * cast
-    crop = crop + NOISE * torch.randn(3, size, size, generator=draw)
+    crop = crop + (NOISE[0] + (NOISE[1] - NOISE[0]) * chance[8]) * torch.randn(
+        3, size, size, generator=draw
+    )
     return (crop.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()

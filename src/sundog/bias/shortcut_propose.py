@@ -1,0 +1,163 @@
+"""What may be a cue: screened candidates, a number fixed in advance, for the test to decide on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from sundog.bias.shortcut_candidate import MARGINS, Candidate
+from sundog.bias.shortcut_grid import (
+    Box,
+    box_of,
+    coarse_windows,
+    inner_windows,
+    spread_apart,
+    testable,
+    whole_candidates,
+    window,
+)
+from sundog.bias.shortcut_peaks import Attribute, map_images, peak_masks
+from sundog.bias.shortcut_repeat import grown_box, repeated_boxes
+from sundog.bias.shortcut_screen import Bench, Screened, fit_window
+from sundog.data.components.component import Component
+from sundog.data.components.stamp import stamp_masks
+
+WINDOWS = 4
+"""Windows that are tested, beside frames, surrounds, whole-image properties and proposals."""
+PEAK_SIDES = (1 / 8, 1 / 5)
+
+
+def propose(
+    bench: Bench,
+    look: Callable[[Candidate], Screened],
+    *,
+    repeats: Float[np.ndarray, "height width"],
+    attribute: Attribute | None,
+    boxes: Sequence[Box],
+    stamps: Mapping[str, Component],
+) -> list[Screened]:
+    """Screen all candidates; return those that go into the test.
+
+    Args:
+        bench: classifier and images.
+        look: screens a candidate, always with the same pairs.
+        repeats: from :func:`sundog.bias.shortcut_repeat.repeat_map`.
+        attribute: maps of the prediction, or None.
+        boxes: proposed by others.
+        stamps: proposed by others.
+    """
+    whole = [look(candidate) for candidate in whole_candidates()]
+    windows = _windows(bench, look, [*repeated_boxes(repeats), *boxes], repeats)
+    parts = [look(candidate) for candidate in _parts(bench, attribute, stamps)]
+    singles = [*windows, *parts, *whole]
+    return [*singles, *_together(look, singles)]
+
+
+def _windows(
+    bench: Bench,
+    look: Callable[[Candidate], Screened],
+    proposed: Sequence[Box],
+    repeats: Float[np.ndarray, "height width"],
+) -> list[Screened]:
+    """Return the windows with the most pull for their area, fitted to where it is."""
+    coarse = sorted((look(c) for c in coarse_windows()), key=lambda s: -s.weight)
+    found = list(coarse[:6])
+    for parent in coarse[:6]:
+        box = box_of(parent.candidate)
+        if box is not None and max(box[2:]) < 0.5:
+            found += [look(c) for c in inner_windows(box)]
+    found += [look(window(box)) for box in proposed]
+    height, width = bench.images.shape[-2:]
+    able = sorted((s for s in found if testable(s.candidate)), key=lambda s: -s.weight)
+    boxes = [box_of(s.candidate) or (0.0, 0.0, 1.0, 1.0) for s in able]
+    apart = [able[i] for i in spread_apart(boxes, most=WINDOWS)]
+    least = 1 / min(height, width)
+    fitted = [
+        fit_window(s, look, least=least) if s.pull > MARGINS["part"] else s for s in apart[:2]
+    ]
+    return [_whole_print(s, look, repeats) for s in [*fitted, *apart[2:]]]
+
+
+def _whole_print(
+    screened: Screened,
+    look: Callable[[Candidate], Screened],
+    repeats: Float[np.ndarray, "height width"],
+) -> Screened:
+    """Return the window around all of the print that a window is part of, if it pulls as much."""
+    box = box_of(screened.candidate)
+    if box is None:
+        return screened
+    grown = grown_box(repeats, box)
+    candidate = window(grown)
+    if candidate.area <= screened.candidate.area * 1.001 or not testable(candidate):
+        return screened
+    whole = look(candidate)
+    return whole if whole.pull >= 0.95 * screened.pull else screened
+
+
+def _parts(
+    bench: Bench,
+    attribute: Attribute | None,
+    stamps: Mapping[str, Component],
+) -> list[Candidate]:
+    """Return the parts that lie elsewhere in every image: map peaks and recognised stamps."""
+    found = []
+    if attribute is not None:
+        maps = map_images(
+            attribute, bench.images, device=bench.classifier.device, batch_size=bench.batch_size
+        )
+        bench.spent[0] += 2 * len(maps)
+        for side in PEAK_SIDES:
+            found.append(
+                Candidate(
+                    name=f"what the map marks most ({side:.0%} of the side)",
+                    margin=MARGINS["peak"],
+                    masks=peak_masks(maps, side=side),
+                    family="peak",
+                    area=side * side,
+                )
+            )
+    for name, component in stamps.items():
+        masks = stamp_masks(bench.images, **component.parameters)
+        if not bool(masks.any()):
+            continue
+        share = float(masks[masks.flatten(1).any(dim=1)].float().mean())
+        found.append(
+            Candidate(
+                name=name,
+                margin=MARGINS["stamp"],
+                component=component,
+                masks=masks,
+                family="stamp",
+                area=max(share, 1e-3),
+            )
+        )
+    return found
+
+
+def _together(look: Callable[[Candidate], Screened], singles: Sequence[Screened]) -> list[Screened]:
+    """Return the pair of components of different families that pulls most beyond its parts."""
+    able = [
+        s
+        for s in sorted(singles, key=lambda s: -s.pull)
+        if s.candidate.component is not None and s.candidate.family != "surround"
+    ][:5]
+    found: list[tuple[float, Screened]] = []
+    for i, one in enumerate(able):
+        for two in able[i + 1 :]:
+            if one.candidate.family == two.candidate.family:
+                continue
+            both = look(
+                Candidate(
+                    name=f"{one.candidate.name} together with {two.candidate.name}",
+                    margin=max(MARGINS["pair"], one.candidate.margin + two.candidate.margin),
+                    component=one.candidate.component,
+                    also=two.candidate.component,
+                    family="pair",
+                    area=1.0,
+                )
+            )
+            found.append((both.pull - max(one.pull, 0.0) - max(two.pull, 0.0), both))
+    return [max(found, key=lambda row: row[0])[1]] if found else []
