@@ -43,7 +43,9 @@ def demo(
                 say(f"  {sentence}")
     if run.second is not None:
         say("\nThe same images and the same moved parts, before and after:", bold=True)
-        for change in run.second.summary.changes[:8]:
+        order = ("cue", "slice", "overall")
+        shown = [c for kind in order for c in run.second.summary.changes if c.kind == kind]
+        for change in shown[:6]:
             say(
                 f"  {change.what}: {options.percent(change.before)} -> "
                 f"{options.percent(change.after)}"
