@@ -142,6 +142,7 @@ def audit(
 
     Exit code 0: done; 1: finished, but a stage failed; 2: bad input.
     """
+    from sundog.audit.audit_check import check_input
     from sundog.audit.audit_plan import plan_audit
     from sundog.audit.audit_run import audit_classifier, prepare
     from sundog.audit.audit_settings import AuditSettings, read_stages
@@ -200,6 +201,7 @@ def audit(
             label_column=label_column,
         )
     subject = prepare(opened.subject)
+    check_input(subject, settings, before=before)
     plan = plan_audit(subject, settings, training=opened.training, out_dir=out)
     _say_plan(plan, opened, settings)
     if not go:
