@@ -15,13 +15,15 @@ Box = tuple[float, float, float, float]
 """(top, left, height, width) as shares of the image."""
 
 
-def window(box: Box) -> Candidate:
-    """Return the candidate of a box."""
+def window(box: Box, *, printed: bool = False) -> Candidate:
+    """Return the candidate of a box; a larger one with ordinary content may hold a decisive piece
+    of the object, such as the eyes of a face, and must pull more than one that is printed.
+    """
     top, left, tall, wide = box
     area = tall * wide
     return Candidate(
         name=f"{_shape(tall, wide)}, {place(box)}",
-        margin=MARGINS["part" if area <= SMALL else "large"],
+        margin=MARGINS["part" if area <= SMALL else "printed" if printed else "large"],
         component=Component(
             "window",
             {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
@@ -19,13 +20,15 @@ from sundog.bias.shortcut_grid import (
     window,
 )
 from sundog.bias.shortcut_peaks import Attribute, map_images, peak_masks
-from sundog.bias.shortcut_repeat import grown_box, repeated_boxes
+from sundog.bias.shortcut_repeat import grown_box, printed_share, repeated_boxes
 from sundog.bias.shortcut_screen import Bench, Screened, fit_window
 from sundog.data.components.component import Component
 from sundog.data.components.stamp import stamp_masks
 
 WINDOWS = 4
 """Windows that are tested, beside frames, surrounds, whole-image properties and proposals."""
+PRINTED = 0.3
+"""Share of its pixels that a class must repeat before a window counts as printed."""
 PEAK_SIDES = (1 / 8, 1 / 5)
 
 
@@ -77,7 +80,16 @@ def _windows(
     fitted = [
         fit_window(s, look, least=least) if s.pull > MARGINS["part"] else s for s in apart[:2]
     ]
-    return [_whole_print(s, look, repeats) for s in [*fitted, *apart[2:]]]
+    whole = [_whole_print(s, look, repeats) for s in [*fitted, *apart[2:]]]
+    return [_with_content(s, repeats) for s in whole]
+
+
+def _with_content(screened: Screened, repeats: Float[np.ndarray, "height width"]) -> Screened:
+    """Return a window with the margin that its content calls for."""
+    box = box_of(screened.candidate)
+    if box is None or printed_share(repeats, box) < PRINTED:
+        return screened
+    return replace(screened, candidate=window(box, printed=True))
 
 
 def _whole_print(
@@ -148,6 +160,8 @@ def _together(look: Callable[[Candidate], Screened], singles: Sequence[Screened]
     for i, one in enumerate(able):
         for two in able[i + 1 :]:
             if one.candidate.family == two.candidate.family:
+                continue
+            if not (one.candidate.local or two.candidate.local):
                 continue
             both = look(
                 Candidate(

@@ -66,6 +66,15 @@ def grown_box(
     )
 
 
+def printed_share(
+    repeats: Float[np.ndarray, "height width"], box: tuple[float, float, float, float]
+) -> float:
+    """Return the share of a box's pixels that a class repeats."""
+    height, width = repeats.shape
+    mask = window_mask(height, width, top=box[0], left=box[1], tall=box[2], wide=box[3]).numpy()
+    return float((repeats[mask] > FOUND).mean())
+
+
 def _share(images: Images, colour: Images) -> torch.Tensor:
     total = torch.zeros(images.shape[-2:], dtype=torch.float32)
     for rows in chunks(len(images), 64):
