@@ -15,8 +15,8 @@ from sundog.data.content import Pixels
 def patch_mask(patch: Patch, pixels: Pixels) -> Bool[np.ndarray, "height width"]:
     """Return the box around the patch, empty where the image does not carry it.
 
-    A stamp is looked for, and its box grows by one pixel of the scale at which it was learned,
-    since its rim is soft there; a print is at the same place in every image.
+    A stamp is looked for; if it was learned at a coarser scale, where its rim is soft, its box
+    grows by one pixel of that scale. A print is at the same place in every image.
 
     Args:
         patch: of a fitted :class:`sundog.concepts.patches.PatchTagger`.
@@ -33,7 +33,8 @@ def patch_mask(patch: Patch, pixels: Pixels) -> Bool[np.ndarray, "height width"]
     share, (row, column) = kind.match(view)
     if share >= patch.threshold:
         tall, wide = kind.offsets.max(axis=0) + 1
-        box = (row - 1, column - 1, row + int(tall) + 1, column + int(wide) + 1)
+        rim = int(kind.level.shrink > 1)
+        box = (row - rim, column - rim, row + int(tall) + rim, column + int(wide) + rim)
         _fill(mask, box, (view.shape[0], view.shape[1]))
     return mask
 
