@@ -38,7 +38,7 @@ def world(*, corner=False, tint=False, frame=False, seed=0):
     """Images whose object is one of three bright thirds; each cue is a channel of the class."""
     draw = torch.Generator().manual_seed(seed)
     labels = torch.arange(COUNT) % CLASSES
-    images = 0.35 + 0.1 * torch.rand(COUNT, 3, SIZE, SIZE, generator=draw)
+    images = 0.25 + 0.3 * torch.rand(COUNT, 3, SIZE, SIZE, generator=draw)
     for i, label in enumerate(labels.tolist()):
         images[i, :, 8:16, 8 * label : 8 * label + 8] += 0.25
         if corner:
