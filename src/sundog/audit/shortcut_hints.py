@@ -1,15 +1,20 @@
-"""What proposes components to move: recurring stamps. Hints never decide."""
+"""What proposes components to move: recurring stamps, clusters of maps. Hints never decide."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Int64
+import torch
+from jaxtyping import Float, Int64
 from torch import Tensor
 
-from sundog.bias.shortcut_grid import place
+from sundog.bias.shortcut import split_halves
+from sundog.bias.shortcut_grid import Box, place, spread_apart
+from sundog.bias.shortcut_peaks import Attribute, map_images
+from sundog.bias.spray_boxes import candidate_boxes
+from sundog.bias.spray_classes import spray_classes
 from sundog.concepts.patches_learn import Patch, learn_patches
 from sundog.concepts.patches_seeds import Seed
 from sundog.concepts.patches_stamp import Stamp
@@ -21,6 +26,9 @@ from sundog.data.content import Pixels
 from sundog.data.sampling import balanced_sample
 
 MOST_PATCHES = 32
+LEAST_MAPS = 22
+"""Images of a class whose maps are clustered (twice the neighbours of the graph, and two)."""
+MOST_BOXES = 8
 MOST_IMAGES = 300
 """Images that stamps are learned from."""
 NEAR = 0.25
@@ -38,7 +46,7 @@ class Hints:
     """
 
     stamps: dict[str, Component] = field(default_factory=dict)
-    boxes: tuple[tuple[float, float, float, float], ...] = ()
+    boxes: tuple[Box, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -105,24 +113,59 @@ def find_hints(
     images: Images,
     labels: Labels,
     *,
-    attribute: Callable[[Images], Tensor] | None,
+    attribute: Attribute | None,
     seed: int,
+    device: torch.device | None = None,
+    batch_size: int = 64,
     progress: bool | None = None,
 ) -> Hints:
-    """Return what stamps propose; see :func:`find_stamps`.
+    """Return what stamps and clusters of maps propose, from the images that do not decide.
 
     Args:
         images: ``float[images, 3, height, width]`` in [0, 1].
-        labels: ``int64[images]``.
-        attribute: maps of the prediction, or None.
-        seed: of all draws.
+        labels: ``int64[images]``, all labelled.
+        attribute: maps of the prediction, or None: no clusters.
+        seed: that of the search.
+        device: where maps are made.
+        batch_size: images at once.
         progress: None shows it on a terminal.
     """
-    stamps = find_stamps(images, labels, progress=progress)
-    notes = (
-        f"{len(stamps)} recurring stamps proposed." if stamps else "No recurring stamp proposed.",
+    first, _ = split_halves(labels, seed=seed)
+    some = torch.from_numpy(np.flatnonzero(first))
+    stamps = find_stamps(images[some], labels[some], progress=progress)
+    notes = [f"Proposed, not proven: {len(stamps)} places with recurring stamps."]
+    boxes: list[Box] = []
+    if attribute is not None:
+        maps = map_images(
+            attribute, images[some], device=device or torch.device("cpu"), batch_size=batch_size
+        )
+        boxes, said = _cluster_boxes(maps.numpy(), labels[some].numpy(), seed=seed)
+        notes.append(said)
+    return Hints(stamps=stamps, boxes=tuple(boxes), notes=tuple(notes))
+
+
+def _cluster_boxes(
+    maps: Float[np.ndarray, "images height width"],
+    labels: Int64[np.ndarray, "images"],
+    *,
+    seed: int,
+) -> tuple[list[Box], str]:
+    """Return boxes around what clusters of maps share, and what the clusters are worth."""
+    able = [c for c in np.unique(labels) if (labels == c).sum() >= LEAST_MAPS]
+    if not able:
+        return [], f"No clusters of maps: fewer than {LEAST_MAPS} images per class."
+    kept = np.isin(labels, able)
+    found = spray_classes(maps[kept], labels[kept], seed=seed)
+    clear = int((found.table["p_adjusted"] <= 0.05).sum())
+    boxes = [
+        candidate.box
+        for candidate in candidate_boxes(found, maps[kept])
+        if candidate.box is not None
+    ]
+    return [boxes[i] for i in spread_apart(boxes, most=MOST_BOXES)], (
+        f"Maps of {clear} of {len(found.table)} classes fall into clusters clearer than chance "
+        "(adjusted p <= 0.05)."
     )
-    return Hints(stamps=stamps, notes=notes)
 
 
 def _pixels(image: Tensor) -> Pixels:

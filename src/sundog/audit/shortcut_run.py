@@ -107,7 +107,15 @@ def find_cues(
             images, labels, ids = load_sample(subject, chosen)
             maps = _maps(subject, method)
             found = (
-                find_hints(images, labels, attribute=maps, seed=seed, progress=progress)
+                find_hints(
+                    images,
+                    labels,
+                    attribute=maps,
+                    seed=seed,
+                    device=subject.classifier.device,
+                    batch_size=max(subject.batch_size, 16),
+                    progress=progress,
+                )
                 if hints
                 else Hints()
             )

@@ -100,7 +100,7 @@ def find_shortcuts(
     classifier.require_eval()
     plain = probabilities(classifier, images, batch_size=batch_size)
     bench = Bench(classifier, images, labels, plain, batch_size, seed, [len(images)])
-    first, second = _halves(labels, seed=seed)
+    first, second = split_halves(labels, seed=seed)
     repeats = repeat_map(images[torch.from_numpy(first)], labels.numpy()[first])
     with make_progress(visible=progress) as bar:
         task = bar.add_task("screening components", total=None)
@@ -174,10 +174,17 @@ def _class_count(labels: Labels) -> int:
     return len(np.unique(labels.numpy()))
 
 
-def _halves(
+def split_halves(
     labels: Labels, *, seed: int
 ) -> tuple[Bool[np.ndarray, "images"], Bool[np.ndarray, "images"]]:
-    """Split every class: two fifths screen, three fifths decide."""
+    """Split every class: two fifths propose and screen, three fifths decide.
+
+    Whoever proposes boxes or stamps should look at the first part alone, with the same seed.
+
+    Args:
+        labels: ``int64[images]``, all labelled.
+        seed: that of :func:`find_shortcuts`.
+    """
     random = np.random.default_rng(derive_seed(seed, "halves"))
     first = np.zeros(len(labels), dtype=bool)
     codes = labels.numpy()
