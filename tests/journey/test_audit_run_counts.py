@@ -7,7 +7,9 @@ from sundog.audit.audit_plan import AuditPlan
 from sundog.audit.audit_run import audit_classifier
 from sundog.audit.audit_settings import AuditSettings
 from sundog.audit.search_settings import SearchSettings
+from sundog.audit.subject import make_subject
 from sundog.core.audit.summary import AuditSummary
+from sundog.core.errors import DataError
 from sundog.core.inspection.query import Query
 from sundog.review.open_run import open_run
 
@@ -108,6 +110,8 @@ def test_what_is_planted_is_found_and_can_be_reviewed(run):
     for suspect in (*summary.risk.outliers, *summary.risk.label_errors):
         assert (run.path / suspect.thumbnail).is_file()
     assert (run.path / "index.html").is_file()
+    assert run.summary.answer[0] in run._repr_html_()
+    assert repr(run).startswith("AuditRun(The model")
     assert (run.path / "audit.md").read_text(encoding="utf-8").startswith("#")
 
 
@@ -141,3 +145,26 @@ def test_performance_is_what_counting_by_hand_says(run, counted):
     plain = next(g for g in frame.groups if g.name == frame.worst.name)
     assert frame.worst.accuracy.low <= plain.accuracy.low  # chosen as the worst: wider
     assert sum(count for *_, count in frame.confusions) == (~right).sum()
+
+
+def test_an_image_that_cannot_be_read_is_told_also_by_a_run_that_goes_on(tmp_path):
+    def broken():
+        made = images(20)
+        read = made._read
+
+        def torn(row):
+            if row == 3:
+                raise DataError("the file is torn")
+            return read(row)
+
+        made._read = torn
+        return make_subject(made, cheat())
+
+    settings = AuditSettings(stages=("performance",))
+    first = audit_classifier(broken(), tmp_path, settings=settings, progress=False).summary
+    before = timeless(tmp_path / "audit.json")
+    audit_classifier(broken(), tmp_path, settings=settings, progress=False)
+    assert timeless(tmp_path / "audit.json") == before
+    assert first.performance.accuracy.n == 39
+    assert first.facts["left out"] == "1 unreadable"
+    assert "1 images could not be read and were left out." in first.limits
