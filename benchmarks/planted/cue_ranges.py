@@ -60,6 +60,8 @@ SHORTCUTS = tuple(name for name in RANGES if name not in ("rare-group", "noisy-l
 STRENGTHS = (0.7, 0.9, 0.95, 1.0)
 ODDS = (0.2, 0.25, 0.25, 0.3)
 """How often each strength is drawn."""
+FACES_ODDS = (0.0, 0.0, 0.3, 0.7)
+"""Among so few images, and with so easy a task, no weaker cue is learnt."""
 
 
 def draw_parameters(cue: str, *, seed: int) -> dict[str, Any]:
@@ -67,10 +69,10 @@ def draw_parameters(cue: str, *, seed: int) -> dict[str, Any]:
     return RANGES[cue](np.random.default_rng(derive_seed(seed, "parameters", cue)))
 
 
-def draw_strength(cue: str, *, seed: int) -> float:
+def draw_strength(cue: str, data: str, *, seed: int) -> float:
     """Return how often the cue agrees with the label in the training images."""
     rng = np.random.default_rng(derive_seed(seed, "strength", cue))
-    return float(rng.choice(STRENGTHS, p=ODDS))
+    return float(rng.choice(STRENGTHS, p=FACES_ODDS if data == "faces" else ODDS))
 
 
 def draw_class(cue: str, class_count: int, *, seed: int) -> int:

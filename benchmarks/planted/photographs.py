@@ -37,7 +37,7 @@ sharpness must not tell the photograph, either."""
 
 
 def photograph_crops(part: str, *, per_class: int, size: int, seed: int) -> ImageSet:
-    """grey, each of another size, contrast, brightness, blur, noise and cast.
+    """Return random grey crops, each of another size, contrast, brightness, blur, noise and cast.
 
     Args:
         part: ``train`` or ``held-out``.

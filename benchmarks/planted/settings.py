@@ -93,7 +93,7 @@ def make_setting(
     """
     if cue in NO_SHORTCUT:
         strength = 1.0
-    drawn = draw_strength(cue, seed=seed) if strength is None else strength
+    drawn = draw_strength(cue, data, seed=seed) if strength is None else strength
     return Setting(
         data=data,
         cue=cue,

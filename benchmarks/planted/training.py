@@ -1,11 +1,13 @@
 """Training of the classifiers, each once: a folder per classifier, resumed after a kill."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks.planted.data_sets import Data
 from benchmarks.planted.planted_images import training_images
 from benchmarks.planted.settings import Setting
+from sundog.core.errors import CheckpointError, RunFolderError
 from sundog.core.locks import FolderLock
 from sundog.models.classifier import Classifier
 from sundog.models.train import train_classifier
@@ -54,20 +56,24 @@ def trained_classifier(
     lock = folder / ".locks" / setting.model_id
     lock.mkdir(parents=True, exist_ok=True)
     held = FolderLock(lock, wait=PATIENCE)  # a twin may be wanted twice at a time
+    train = partial(
+        train_classifier,
+        setting.network,
+        training_images(setting, data).images,
+        validation_set=data.held_out,
+        size=data.size,
+        resize=data.resize,
+        seed=setting.model_seed,
+        augment="none" if data.name in UNFLIPPED else "flip",
+        evaluate_every=budget["epochs"],
+        out_dir=folder / setting.model_id,
+        device="cpu",
+        progress=False,
+        **budget,
+    )
     try:
-        return train_classifier(
-            setting.network,
-            training_images(setting, data).images,
-            validation_set=data.held_out,
-            size=data.size,
-            resize=data.resize,
-            seed=setting.model_seed,
-            augment="none" if data.name in UNFLIPPED else "flip",
-            evaluate_every=budget["epochs"],
-            out_dir=folder / setting.model_id,
-            device="cpu",
-            progress=False,
-            **budget,
-        ).classifier
+        return train().classifier
+    except (RunFolderError, CheckpointError):  # of another version of the benchmark
+        return train(resume=False).classifier
     finally:
         held.release()
