@@ -108,6 +108,31 @@ def test_compare_again_changes_nothing(runs, images, tmp_path):
     assert (tmp_path / "c" / "comparison.json").read_bytes() == first
 
 
+def test_compare_looks_for_a_cue_that_nobody_named(runs, images, tmp_path):
+    command = (
+        *("compare", runs / "biased", f"second={runs / 'sound'}", "--data", images),
+        *("--split", "validation", "--size", 32, "--out", tmp_path / "c", "--map-images", 0),
+        *("--search-images", 24, "--no-hints", "--taggers", "none"),
+    )
+    text = run(*command)
+    found = json.loads((tmp_path / "c" / "comparison.json").read_text())
+    assert found["runs"] == ["biased", "second"]
+    assert found["sentence"] in text
+    for model, name in zip(found["models"], ("biased", "sound"), strict=True):
+        last = pd.read_parquet(runs / name / "predictions.parquet")
+        off = last[~last["cue_on"]]
+        assert model["accuracy"]["value"] == (off["prediction"] == off["label"]).mean()
+        assert model["images"] == 24
+    # What the training runs recorded is shown beside, as the practical shows it.
+    rows = {row["run"]: row for row in found["training"]}
+    assert rows["biased"]["trained_with_cue"] is True
+    assert rows["second"]["trained_with_cue"] is False
+    assert rows["biased"]["arguments"]["epochs"] == "6"
+    first = (tmp_path / "c" / "comparison.json").read_bytes()
+    run(*command)
+    assert (tmp_path / "c" / "comparison.json").read_bytes() == first
+
+
 def test_explain_writes_maps_tables_and_a_page(runs, images, tmp_path):
     text = run(
         *("explain", images, "--split", "validation", "--model", runs / "sound", "--size", 32),
@@ -278,6 +303,8 @@ def test_list_shows_every_table():
             "1000",
         ),
         (["compare", "RUN", "--images", "IMAGES", "--split", "validation"], "at least two"),
+        (["compare", "RUN"], "--data"),
+        (["compare", "RUN", "--data", "IMAGES", "--cue", "pach"], "'patch'"),
         (["plant", "IMAGES", "--split", "train", "--cue", "pixl", "--out", "OUT"], "'pixel'"),
     ],
 )
@@ -310,14 +337,17 @@ def test_labels_that_the_classifier_does_not_know_are_refused(
 def test_a_killed_run_goes_on_and_gives_the_same_tables(images, runs, tmp_path):
     def command(out):
         return [
-            *(sys.executable, "-m", "sundog", "explain", str(images), "--split", "validation"),
+            *("explain", str(images), "--split", "validation", "--limit", "32"),
             *("--model", str(runs / "sound"), "--size", "32", "--batch-size", "4"),
-            *("--methods", "occlusion:grid=16,integrated_gradients", "--out", str(out)),
+            *("--methods", "occlusion:grid=12,integrated_gradients:n_steps=20", "--out", str(out)),
         ]
 
     quiet = {**os.environ, "OMP_NUM_THREADS": "1"}
     killed = subprocess.Popen(
-        command(tmp_path / "k"), env=quiet, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", "sundog", *command(tmp_path / "k")],
+        env=quiet,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     parts = tmp_path / "k" / "cells" / "predictions"
     deadline = time.monotonic() + 60
@@ -326,7 +356,7 @@ def test_a_killed_run_goes_on_and_gives_the_same_tables(images, runs, tmp_path):
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     for out in ("k", "whole"):
-        subprocess.run(command(tmp_path / out), env=quiet, check=True, capture_output=True)
+        run(*command(tmp_path / out))
     tables = [
         pd.read_parquet(Path(tmp_path) / out / "tables" / "predictions.parquet")
         for out in ("k", "whole")
