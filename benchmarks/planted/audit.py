@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from benchmarks.planted.finder import find
-from benchmarks.planted.loading import Loaded, open_setting
+from benchmarks.planted.loading import AUDIT_LIMIT, Loaded, open_setting
 from benchmarks.planted.measure import Answers, ThreeWays, reliance, three_ways
 from benchmarks.planted.mend import mend
 from benchmarks.planted.numbers import as_json
@@ -20,9 +20,11 @@ from sundog.core.statistics import paired_difference, wilson_interval
 from sundog.models.classifier import Classifier
 
 
-def audit_setting(setting: Setting, folder: Path, imagenette: Path | None) -> dict[str, Any]:
-    """Return the result of one setting, as JSON."""
-    loaded = open_setting(setting, folder, imagenette)
+def audit_setting(
+    setting: Setting, folder: Path, imagenette: Path | None, *, limit: int = AUDIT_LIMIT
+) -> dict[str, Any]:
+    """Return the result of one setting, as JSON; ``limit``: images that the finder is given."""
+    loaded = open_setting(setting, folder, imagenette, limit=limit)
     result: dict[str, Any] = {"setting": setting.to_dict()}
     result["accuracy"] = _accuracy(loaded.classifier, loaded.images, loaded.labels)
     ways = answers = twin = None
