@@ -79,6 +79,8 @@ def test_a_planted_patch_is_claimed_once_with_its_place(corner):
     assert cue.excess.low > 0.85
     assert cue.reliance.value > 0.9
     assert cue.random_place.value < 0.2  # it is read in its corner alone
+    assert cue.elsewhere.value < 0.2
+    assert cue.removal.n > 50
     doses = {d.dose: d.flip.value for d in cue.dose if d.what == "opacity"}
     assert doses[0.25] <= doses[0.5] <= doses[0.75] <= doses[1.0]
     assert all(e.after != e.before for e in cue.examples)

@@ -114,7 +114,9 @@ def cue_records(
                 reliance=Measured.of(cue.reliance),
                 pull=Measured.of(cue.pull),
                 component=component,
-                random_place=None if cue.random_place is None else Measured.of(cue.random_place),
+                random_place=_maybe(cue.random_place),
+                elsewhere=_maybe(cue.elsewhere),
+                removal=_maybe(cue.removal),
                 dose=tuple(
                     Dose(
                         what="size" if dose.what == "size" else "opacity",
@@ -148,6 +150,10 @@ def cue_records(
         tested=tuple(_tests(search, class_names)),
         notes=(*search.notes, *notes),
     )
+
+
+def _maybe(estimate: Estimate | None) -> Measured | None:
+    return None if estimate is None else Measured.of(estimate)
 
 
 def _tests(search: ShortcutSearch, class_names: Sequence[str]) -> list[CueTest]:

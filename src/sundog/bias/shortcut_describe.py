@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from sundog.bias.shortcut_candidate import Candidate
-from sundog.bias.shortcut_confirm import Tested
+from sundog.bias.shortcut_confirm import Tested, random_parts
 from sundog.bias.shortcut_effect import probabilities
 from sundog.bias.shortcut_grid import box_of, window
 from sundog.bias.shortcut_pairs import Pairs, chunks
@@ -20,8 +20,9 @@ from sundog.bias.shortcut_result import CueDose, CueExample, Shortcut
 from sundog.bias.shortcut_screen import Bench
 from sundog.core.seeds import derive_seed
 from sundog.core.shapes import Images
-from sundog.core.statistics import Estimate, wilson_interval
+from sundog.core.statistics import Estimate, paired_proportions, wilson_interval
 from sundog.data.components.component import Component
+from sundog.data.components.paint_over import paint_over
 
 OPACITIES = (0.25, 0.5, 0.75, 1.0)
 SIZES = (0.5, 0.75, 1.0, 1.5)
@@ -67,6 +68,8 @@ def describe(
         component=component,
         also=candidate.also,
         random_place=_random_place(bench, test),
+        elsewhere=None if test.elsewhere is None else test.elsewhere.flip_rate(),
+        removal=_removal(bench, test),
         dose=_doses(bench, test),
         box=box_of(candidate),
         mask=_mask(bench, candidate, repeats),
@@ -159,6 +162,23 @@ def _random_place(bench: Bench, test: Tested) -> Estimate | None:
         left = int(random.integers(width - wide + 1))
         moved[row][:, y - y.min() + top, x - x.min() + left] = bench.images[donor][:, y, x]
     return _follow(bench, [moved[r] for r in chunks(len(pairs), bench.batch_size)], pairs)
+
+
+def _removal(bench: Bench, test: Tested) -> Estimate | None:
+    """Return the accuracy that goes with the part when it is painted over, size accounted for."""
+    if not test.candidate.local or test.candidate.also is not None:
+        return None
+    targets = _few(test.pairs, DOSE_PAIRS).targets
+    right = []
+    for masks in (
+        random_parts(bench, test.candidate)[targets],
+        donor_masks(test.candidate, bench.images, targets),
+    ):
+        painted = paint_over(bench.images[targets], masks)
+        found = probabilities(bench.classifier, painted, batch_size=bench.batch_size).argmax(1)
+        right.append((found == bench.labels[targets]).numpy())
+    bench.spent[0] += 2 * len(targets)
+    return paired_proportions(right[0], right[1]).difference
 
 
 def donor_masks(

@@ -67,6 +67,10 @@ class Shortcut:
         also: a second component that only works together with the first, or None.
         pairs: who gave and who received, to repeat the test on another model.
         random_place: flip rate at random places, or None.
+        elsewhere: flip rate of parts of the same size at random places of the donors, the control
+            for size; None for a property of the whole image.
+        removal: accuracy lost when the part is painted over, beyond painting over a part of the
+            same size elsewhere, paired; None for a property of the whole image.
         dose: flip rate against opacity and size.
         box: (top, left, height, width) as shares of the image, or None.
         mask: ``float[height, width]`` in [0, 1], where the cue is over all images; None if whole.
@@ -93,6 +97,8 @@ class Shortcut:
     pairs: Pairs
     also: Component | None = None
     random_place: Estimate | None = None
+    elsewhere: Estimate | None = None
+    removal: Estimate | None = None
     dose: tuple[CueDose, ...] = ()
     box: tuple[float, float, float, float] | None = None
     mask: Float[np.ndarray, "height width"] | None = None

@@ -96,6 +96,8 @@ def _cue_section(cue: CueRecord, folder: Path) -> Section:
                 "accuracy with a part of another class",
                 "accuracy that hangs on it",
                 "predictions that follow it at a random place",
+                "predictions that follow a part of its size elsewhere",
+                "accuracy lost by painting it over, beyond a part of its size elsewhere",
             ],
             "value": [
                 _of(cue.flip),
@@ -106,6 +108,8 @@ def _cue_section(cue: CueRecord, folder: Path) -> Section:
                 _of(cue.swapped),
                 _of(cue.reliance),
                 None if cue.random_place is None else _of(cue.random_place),
+                None if cue.elsewhere is None else _of(cue.elsewhere),
+                None if cue.removal is None else _of(cue.removal),
             ],
         }
     )

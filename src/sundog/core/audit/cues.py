@@ -49,6 +49,9 @@ class CueRecord(Record):
         component: what was moved, as JSON: :func:`sundog.data.components.component.make_component`
             builds it again, for instance to mend a model.
         random_place: flip rate when pasted at a random place; None for whole-image cues.
+        elsewhere: flip rate of parts of the same size at other places; None for whole-image cues.
+        removal: accuracy lost when the part is painted over, beyond painting over a part of the
+            same size elsewhere; None for whole-image cues.
         dose: flip rate against size and opacity.
         box: (top, left, height, width) as shares of the image, or None.
         mask: picture in the run folder: white where the cue is (class-wide), or None.
@@ -75,6 +78,8 @@ class CueRecord(Record):
     pull: Measured | None = None
     component: dict[str, Any] = Field(default_factory=dict)
     random_place: Measured | None = None
+    elsewhere: Measured | None = None
+    removal: Measured | None = None
     dose: tuple[Dose, ...] = ()
     box: tuple[float, float, float, float] | None = None
     mask: str | None = None
