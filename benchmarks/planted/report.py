@@ -19,6 +19,7 @@ from benchmarks.planted.extras import (
     wrong_labels,
 )
 from benchmarks.planted.gathered import Gathered, gather
+from benchmarks.planted.meaning import MEANING
 from benchmarks.planted.settings import Setting
 from benchmarks.planted.suites import HELD_OUT, TUNING
 from benchmarks.planted.summary import ROWS, summarise
@@ -120,7 +121,8 @@ def page(content: dict[str, Any]) -> str:
         parts += [f"\n### Rare groups, {name} seeds\n", group_table(part["rare_groups"])]
         parts += [f"\n### Wrong labels, {name} seeds\n", label_table(part["wrong_labels"])]
         parts += [f"\n### Attribution methods, {name} seeds\n", map_table(part["explanations"])]
-    return "\n".join([*parts, ""])
+    parts += ["\n### What was done, and what the columns mean\n", MEANING]
+    return "\n".join(parts)
 
 
 def _told(content: dict[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """Numbers of one draw: identification, false alarms, localisation, recovery, with intervals."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -19,16 +20,33 @@ ROWS: dict[str, Callable[[Case], str]] = {
 """Columns by which the settings are split."""
 
 
+SHARE = (0.0, 1.0)
+RECOVERED = (-math.inf, 1.0)
+
+
 def share(flags: Iterable[bool]) -> dict[str, Any] | None:
     """Return a share with its Wilson interval; None of nothing."""
     known = list(flags)
     return as_json(wilson_interval(sum(known), len(known))) if known else None
 
 
-def mean(values: Iterable[float | None]) -> dict[str, Any] | None:
-    """Return a mean with its t interval, what is None left out; None of nothing."""
+def mean(
+    values: Iterable[float | None], *, within: tuple[float, float] | None = None
+) -> dict[str, Any] | None:
+    """Return a mean with its t interval, what is None left out; None of nothing.
+
+    Args:
+        values: one per setting.
+        within: what a mean can be: the interval is cut there.
+    """
     known = [value for value in values if value is not None]
-    return as_json(mean_interval(known)) if known else None
+    if not known:
+        return None
+    found = as_json(mean_interval(known))
+    if within is not None and found["low"] is not None:
+        found["low"] = max(found["low"], within[0])
+        found["high"] = min(found["high"], within[1])
+    return found
 
 
 def summarise(found: Gathered) -> dict[str, Any]:
@@ -70,13 +88,17 @@ def core(relying: Sequence[Case], with_cue: Sequence[Case]) -> dict[str, Any]:
         "pairs_in_order": share(pairs),
         "false_alarms_with_cue": share(case.claimed for case in with_cue),
         "reliance": mean(c.result["truth"]["reliance_classifier"]["value"] for c in relying),
-        "pointing": mean(pointed),
-        "iou": mean(case.claim["iou"] for case in placed if case.claim is not None),
+        "pointing": mean(pointed, within=SHARE),
+        "iou": mean((c.claim["iou"] for c in placed if c.claim is not None), within=SHARE),
         "right_kind": share(bool(claim["right_kind"]) for claim in claims),
-        "classes": mean(_classes(case) for case in relying),
-        "recovered": mean(c.recovered("conflict") for c in relying if c.claimed),
-        "recovered_without": mean(c.recovered("without") for c in relying if c.claimed),
-        "recovered_all": mean(case.recovered("conflict") for case in relying),
+        "classes": mean(map(_classes, relying), within=SHARE),
+        "recovered": mean(
+            (c.recovered("conflict") for c in relying if c.claimed), within=RECOVERED
+        ),
+        "recovered_without": mean(
+            (c.recovered("without") for c in relying if c.claimed), within=RECOVERED
+        ),
+        "recovered_all": mean((c.recovered("conflict") for c in relying), within=RECOVERED),
     }
 
 
