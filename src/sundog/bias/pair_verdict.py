@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from sundog.bias.pair_cues import CrossedCue, RunOnCue
@@ -20,8 +21,8 @@ from sundog.core.statistics import Estimate
 
 Standing = Literal["biased", "no shortcut found", "cannot tell"]
 Decision = Literal["one", "several", "all", "none", "cannot tell"]
-WORTH = 0.5
-"""A search that would miss a pull of half the probability cannot clear a model."""
+WORTH = 0.3
+"""A search whose typical test would miss a pull of 30 points cannot clear a model."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,8 @@ class Found:
 
     Attributes:
         claimed: keys of the crossed cues that were claimed in it.
-        detectable: smallest pull that the search would have claimed with 80 % power, whatever the
-            family: see :func:`detectable`; None if it could test nothing.
+        detectable: smallest pull that the typical test would have claimed with 80 % power: see
+            :func:`detectable`; None if it could test nothing.
         images: that were used.
     """
 
@@ -63,20 +64,19 @@ class PairVerdict:
 
 
 def detectable(table: pd.DataFrame) -> float | None:
-    """Return the pull that a search would have found with 80 % power in every family.
+    """Return the pull that the typical test of a search would have found with 80 % power.
 
-    The smallest over the tests of a family, the largest over the families.
+    The median over all tests: half of them would have shown it.
 
     Args:
-        table: of :class:`~sundog.bias.shortcut_result.ShortcutSearch`: ``family``, ``detectable``.
+        table: of :class:`~sundog.bias.shortcut_result.ShortcutSearch`: ``detectable``.
 
     Returns:
-        None if there was no test; infinity if a family could have shown nothing.
+        None if there was no test; infinity if half of the tests could have shown nothing.
     """
     if not len(table) or "detectable" not in table:
         return None
-    best = table.groupby("family")["detectable"].min()
-    return float(best.fillna(math.inf).max())
+    return float(np.median(table["detectable"].fillna(math.inf)))
 
 
 def judge_pair(
@@ -198,8 +198,8 @@ def _sentence(
     limit = (
         "the search could test nothing"
         if worth is None or not math.isfinite(worth)
-        else f"one that moves {100 * worth:.0f}\u00a0% of the probability would have been found "
-        "four times in five"
+        else f"its typical test would have found one that moves {100 * worth:.0f}\u00a0% of the "
+        "probability four times in five"
     )
     text = f"no shortcut was found in “{run}” on {found.images:,} images ({limit})"
     if shown:

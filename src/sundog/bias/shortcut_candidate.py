@@ -21,6 +21,7 @@ MARGINS: dict[str, float] = {
     "large": 0.25,
     "stamp": 0.05,
     "peak": 0.15,
+    "wide peak": 0.18,
     "colour": 0.16,
     "illumination": 0.12,
     "detail": 0.16,
@@ -44,6 +45,7 @@ class Candidate:
         masks: ``bool[images, height, width]``: another part of each image, such as where its map
             peaks, or where a stamp (``component``) was recognised; images without one cannot be
             donors.
+        fill: whether the receiver's own masked part is painted over first, as a stamp's is.
         also: a second component moved together with the first.
         class_index: the class whose donors are tested; None = donors of all classes.
     """
@@ -52,6 +54,7 @@ class Candidate:
     margin: float
     component: Component | None = None
     masks: Bool[Tensor, "images height width"] | None = None
+    fill: bool = False
     also: Component | None = None
     class_index: int | None = None
     family: str = ""
@@ -96,6 +99,6 @@ class Candidate:
         if self.masks is None:
             return onto
         inside = self.masks[donors][:, None]
-        base = onto if self.component is None else paint_over(onto, self.masks[targets])
+        base = paint_over(onto, self.masks[targets]) if self.fill else onto
         moved = torch.where(inside, source, base)
         return moved if opacity == 1 else torch.lerp(onto, moved, opacity)

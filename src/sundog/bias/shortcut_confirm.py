@@ -89,7 +89,9 @@ def try_candidate(
     elsewhere = None
     if candidate.local and candidate.also is None:
         masks = random_parts(bench, candidate)
-        elsewhere = _measure(bench, replace(candidate, component=None, masks=masks).move, pairs)
+        elsewhere = _measure(
+            bench, replace(candidate, component=None, masks=masks, fill=False).move, pairs
+        )
     margin = min(candidate.margin * (1 if class_index is None else 3), 0.9)
     test = Tested(candidate, class_index, pairs, effect, elsewhere, margin, p=1.0)
     return replace(test, p=exceeds(test.beyond, margin))

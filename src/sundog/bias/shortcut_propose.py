@@ -29,7 +29,8 @@ WINDOWS = 4
 """Windows that are tested, beside frames, surrounds, whole-image properties and proposals."""
 PRINTED = 0.3
 """Share of its pixels that a class must repeat before a window counts as printed."""
-PEAK_SIDES = (1 / 8, 1 / 5)
+WIDE = 0.3
+PEAK_SIDES = (1 / 8, 1 / 5, WIDE)
 
 
 def propose(
@@ -125,8 +126,9 @@ def _parts(
             found.append(
                 Candidate(
                     name=f"what the map marks most ({side:.0%} of the side)",
-                    margin=MARGINS["peak"],
+                    margin=MARGINS["peak" if side < WIDE else "wide peak"],
                     masks=peak_masks(maps, side=side),
+                    fill=True,
                     family="peak",
                     area=side * side,
                 )
@@ -142,6 +144,7 @@ def _parts(
                 margin=MARGINS["stamp"],
                 component=component,
                 masks=masks,
+                fill=True,
                 family="stamp",
                 area=max(share, 1e-3),
             )
