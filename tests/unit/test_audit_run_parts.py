@@ -297,7 +297,7 @@ def test_the_verdict_follows_from_what_was_found_and_what_could_have_been(name):
     assert words in sentences[1]
     assert all(s.endswith(".") and s.count(". ") == 0 for s in sentences), sentences
     assert not any("fair" in s or "unbiased" in s for s in sentences)
-    assert "n = 200" in sentences[0]
+    assert "90 % [85, 95] of 200 images" in sentences[0]
 
 
 def test_a_classifier_that_may_guess_is_told_and_a_failed_stage_comes_first():

@@ -95,7 +95,7 @@ def _looks(facts: Facts) -> str:
         cue = facts.claimed[0]
         parts.append(
             f"The model looks at {cue.name}: moved into images of other classes, it turns "
-            f"{_share(cue.flip)} of them to its own class (control {_share(cue.control)})"
+            f"{_share(cue.flip)} of {cue.flip.n:,} to its own class (control {_share(cue.control)})"
         )
     if facts.performance is not None:
         accuracy = facts.performance.accuracy
@@ -103,7 +103,7 @@ def _looks(facts: Facts) -> str:
         chance = 1 / max(facts.classes, 1)
         poor = accuracy.low is not None and accuracy.low <= chance
         parts.append(
-            f"{subject} is right on {_share(accuracy)} of the images"
+            f"{subject} is right on {_share(accuracy)} of {accuracy.n:,} images"
             + (", which may be no better than guessing" if poor else "")
         )
     parts.append(_maps(facts.explanations))
@@ -151,7 +151,7 @@ def _of_cue(cue: CueRecord) -> str:
     )
     return (
         f"for {classes} its answer hangs on {cue.name}: with that of another class its accuracy "
-        f"is {_share(cue.swapped)} instead of {_percent(cue.intact.value)}"
+        f"is {_share(cue.swapped)} instead of {_percent(cue.intact.value)} (n = {cue.swapped.n:,})"
     )
 
 
@@ -213,9 +213,8 @@ def _percent(value: float | None) -> str:
 
 def _share(found: Measured) -> str:
     if found.value is None or found.low is None or found.high is None:
-        return f"{_percent(found.value)} (n = {found.n:,})"
-    ends = f"[{100 * found.low:.0f}, {100 * found.high:.0f}]"
-    return f"{100 * found.value:.0f} % {ends} (n = {found.n:,})"
+        return _percent(found.value)
+    return f"{100 * found.value:.0f} % [{100 * found.low:.0f}, {100 * found.high:.0f}]"
 
 
 def _counted(number: int, thing: str) -> str:

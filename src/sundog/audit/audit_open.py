@@ -72,7 +72,11 @@ def open_audit_subjects(
     return OpenedAudit(
         subject=found.scored,
         training=found.fit_on,
-        opened={_NAMES.get(key, key): _plain(key, value) for key, value in told.items()},
+        opened={
+            _NAMES.get(key, key): _plain(key, value)
+            for key, value in told.items()
+            if (key, value) != ("output", "logits")  # the default, which no command needs to say
+        },
         said=found.said,
     )
 

@@ -21,6 +21,8 @@ from sundog.faithfulness.controls import CONTROLS
 STEPS = 10
 """Images per deletion and insertion curve; both ends are shared by all methods."""
 PATCH_SAMPLE = 2048
+MOVED_PIXEL = 1e-7
+"""Seconds per pixel of making an image with a moved component, about."""
 EVIDENCE = 150
 """Images that the findings of an audit show, about."""
 
@@ -139,7 +141,7 @@ def _estimates(
         "findings": 2.0
         + 2e-6 * n * settings.search.permutations
         + EVIDENCE * (speed.backward + 0.01),
-        "cues": None,
+        "cues": 5.0 + _move(min(n, settings.cue_images), subject.size, speed),
         "explanations": 2.0 + explained * _explain(subject, settings, speed)
         if "explanations" in settings.wanted()
         else None,
@@ -151,6 +153,12 @@ def _estimates(
 def _learn_patches(images: int, speed: Speed) -> float:
     """Return the seconds that learning recurring patches takes."""
     return 1.0 + 2e-7 * images * min(speed.pixels, 512.0**2)
+
+
+def _move(images: int, size: tuple[int, int], speed: Speed) -> float:
+    """Return the seconds of moving components: about 10,000 moves, and 40 more per image."""
+    made = MOVED_PIXEL * size[0] * size[1]
+    return (10_000 + 40 * images) * (speed.forward + made) + images * speed.backward
 
 
 def _explain(subject: Subject, settings: AuditSettings, speed: Speed) -> float:
