@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from sundog.audit.analyze_complex_bias import AnalyzeComplexBias as AnalyzeComplexBias
     from sundog.audit.audit_run import audit_classifier as audit_classifier
     from sundog.audit.audit_settings import AuditSettings as AuditSettings
+    from sundog.audit.check_run import check_audit as check_audit
+    from sundog.audit.compare_audits import compare_audits as compare_audits
     from sundog.audit.compare_run import compare_runs as compare_runs
+    from sundog.audit.compare_unknown import compare_unknown as compare_unknown
     from sundog.audit.debias_data import make_debias_data as make_debias_data
     from sundog.audit.debias_open import open_debias as open_debias
     from sundog.audit.debias_run import debias_classifier as debias_classifier
@@ -91,8 +94,11 @@ _HOMES = {
     "attribute_many": "explain.attribute",
     "audit_classifier": "audit.audit_run",
     "compare_group_scores": "models.group_comparison",
+    "check_audit": "audit.check_run",
+    "compare_audits": "audit.compare_audits",
     "compare_models": "bias.compare",
     "compare_runs": "audit.compare_run",
+    "compare_unknown": "audit.compare_unknown",
     "debias_classifier": "audit.debias_run",
     "deletion": "faithfulness.deletion",
     "diagnose": "audit.doctor",

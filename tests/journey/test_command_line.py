@@ -304,7 +304,10 @@ def test_list_shows_every_table():
         ),
         (["compare", "RUN", "--images", "IMAGES", "--split", "validation"], "at least two"),
         (["compare", "RUN"], "--data"),
-        (["compare", "RUN", "--data", "IMAGES", "--cue", "pach"], "'patch'"),
+        (
+            ["compare", "RUN", "--data", "IMAGES", "--split", "train", "--cue", "pach"],
+            "'patch'",
+        ),
         (["plant", "IMAGES", "--split", "train", "--cue", "pixl", "--out", "OUT"], "'pixel'"),
     ],
 )

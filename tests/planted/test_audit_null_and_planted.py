@@ -128,7 +128,7 @@ def unknown(subjects, tmp_path_factory):
         key = (subject.fingerprints()["model_fingerprint"], alpha)
         if key not in searched:
             out = tmp_path_factory.mktemp("searched")
-            searched[key] = find_cues(subject, out, hints=False, alpha=alpha, **given)
+            searched[key] = find_cues(subject, out, alpha=alpha, **given)
         return searched[key]
 
     def compare(names, out):
@@ -139,6 +139,7 @@ def unknown(subjects, tmp_path_factory):
             map_images=24,
             shown=2,
             limit=100,
+            hints=False,
             taggers=None,
             progress=False,
             search=search,

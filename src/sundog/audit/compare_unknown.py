@@ -67,6 +67,7 @@ def compare_unknown(
     map_images: int = 128,
     shown: int = 6,
     limit: int = 600,
+    hints: bool = True,
     smallest: float = 0.05,
     alpha: float = 0.05,
     taggers: str | None = "photometric",
@@ -96,6 +97,8 @@ def compare_unknown(
         map_images: images explained.
         shown: images drawn side by side.
         limit: images that give and take components.
+        hints: whether stamps and clusters of maps are looked for too; costs about half a minute
+            per model.
         smallest: pull below which a cue does not matter, a probability.
         alpha: probability of any false claim, over all models.
         taggers: of the inspections; None for no inspection.
@@ -119,6 +122,7 @@ def compare_unknown(
         "methods": {label: [name, dict(given)] for label, (name, given) in methods.items()},
         "map_images": map_images,
         "limit": limit,
+        "hints": hints,
         "smallest": smallest,
         "alpha": alpha,
         "taggers": taggers,
@@ -144,6 +148,7 @@ def compare_unknown(
                 subject,
                 folder.path / "cues" / places[run],
                 limit=limit,
+                hints=hints,
                 smallest=smallest,
                 alpha=alpha / len(subjects),
                 seed=seed,

@@ -39,6 +39,7 @@ class Search(Protocol):
         out_dir: str | Path,
         *,
         limit: int,
+        hints: bool,
         smallest: float,
         alpha: float,
         seed: int,

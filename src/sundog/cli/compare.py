@@ -73,6 +73,12 @@ def compare(
             "--search-images", min=20, help="Images that an unknown cue is looked for in."
         ),
     ] = 600,
+    hints: Annotated[
+        bool,
+        typer.Option(
+            "--hints/--no-hints", help="Without --cue: look for stamps and clusters of maps too."
+        ),
+    ] = True,
     taggers: Annotated[
         str,
         typer.Option(
@@ -158,6 +164,7 @@ def compare(
             common,
             models=named,
             limit=search_images,
+            hints=hints,
             taggers=None if taggers.strip().lower() == "none" else taggers,
         )
 
@@ -187,6 +194,7 @@ def compare_by_search(
     *,
     models: Mapping[str, str],
     limit: int,
+    hints: bool,
     taggers: str | None,
 ) -> None:
     """Look for an unknown cue in every model, and test it on all."""
@@ -197,6 +205,7 @@ def compare_by_search(
         out,
         smallest=smallest,
         limit=limit,
+        hints=hints,
         taggers=taggers,
         models=models,
         **common,

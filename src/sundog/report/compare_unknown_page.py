@@ -111,8 +111,8 @@ def models_section(comparison: ModelComparison) -> Section:
         Table(
             frame=pd.DataFrame(rows),
             caption="Accuracy and loss are those of all images as they are, with 95 % intervals. "
-            "Detectable: pull (probability that moves to the donor's class) that would have "
-            "been found four times in five, whatever the part.",
+            "Detectable: pull (probability that moves to the donor's class) that the typical "
+            "test would have found four times in five.",
             columns={
                 "accuracy": Column(format="percent", digits=1, better="higher", mark=False),
                 "loss": Column(digits=3, better="lower", mark=False),

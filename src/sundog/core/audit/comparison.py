@@ -28,8 +28,8 @@ class ModelVerdict(Record):
         cues: claimed in it, strongest first; pictures are relative to the comparison's folder.
         tests: that its search made.
         strongest: its test that came nearest to a claim without being one.
-        detectable: smallest pull that its search would have found with 80 % power in every family;
-            None if it could test nothing.
+        detectable: smallest pull that the typical test of its search would have found with 80 %
+            power; None if it could test nothing.
         images: that its search used.
         notes: of its search.
     """
