@@ -136,28 +136,27 @@ def _estimates(
     explained = min(n, settings.explained)
     trained = 0 if training is None else len(training.image_set)
     found: dict[str, float | None] = {
-        "performance": 1.0 + 0.05 * classes + n * (read + tags) + learn,
-        "concepts": 1.0 + 2e-4 * n,
-        "findings": 2.0
-        + 2e-6 * n * settings.search.permutations
-        + EVIDENCE * (speed.backward + 0.01),
-        "cues": 5.0 + _move(min(n, settings.cue_images), subject.size, speed),
-        "explanations": 2.0 + explained * _explain(subject, settings, speed)
+        "performance": speed.load * (1.0 + 0.05 * classes) + n * (read + tags) + learn,
+        "concepts": speed.load * (1.0 + 2e-4 * n),
+        "findings": speed.load * (4.0 + 2e-6 * n * settings.search.permutations)
+        + EVIDENCE * speed.backward,
+        "cues": 5.0 * speed.load + _move(min(n, settings.cue_images), subject.size, speed),
+        "explanations": 3.0 * speed.load + explained * _explain(subject, settings, speed)
         if "explanations" in settings.wanted()
         else None,
-        "risk": 3.0 + trained * read + 2e-3 * (n + trained),
+        "risk": speed.load * (4.0 + 1e-3 * (n + trained)) + trained * read,
     }
     return {k: None if v is None or math.isnan(v) else v for k, v in found.items()}
 
 
 def _learn_patches(images: int, speed: Speed) -> float:
     """Return the seconds that learning recurring patches takes."""
-    return 1.0 + 2e-7 * images * min(speed.pixels, 512.0**2)
+    return speed.load * (3.0 + 5e-7 * images * min(speed.pixels, 512.0**2))
 
 
 def _move(images: int, size: tuple[int, int], speed: Speed) -> float:
     """Return the seconds of moving components: about 10,000 moves, and 40 more per image."""
-    made = MOVED_PIXEL * size[0] * size[1]
+    made = speed.load * MOVED_PIXEL * size[0] * size[1]
     return (10_000 + 40 * images) * (speed.forward + made) + images * speed.backward
 
 

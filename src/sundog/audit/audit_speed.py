@@ -32,6 +32,7 @@ class Speed:
         backward: forward and back to the input; that of ``forward`` if it has no gradient.
         tags: tagger -> scoring its tags.
         pixels: of a decoded image, on average.
+        load: how much longer than its processor time a forward takes, because of other programs.
     """
 
     decode: float
@@ -39,6 +40,7 @@ class Speed:
     backward: float
     tags: Mapping[str, float] = field(default_factory=dict)
     pixels: float = 0.0
+    load: float = 1.0
 
 
 def measure_speed(subject: Subject, taggers: Sequence[Tagger] = ()) -> Speed:
@@ -70,7 +72,9 @@ def measure_speed(subject: Subject, taggers: Sequence[Tagger] = ()) -> Speed:
         )
     batch = torch.stack(images).to(subject.classifier.device)
     whole = batch.repeat(-(-subject.batch_size // len(batch)), 1, 1, 1)[: subject.batch_size]
+    clock, processor = time.perf_counter(), time.process_time()
     forward = _seconds(lambda: _forward(subject, whole)) / len(whole)
+    waited, worked = time.perf_counter() - clock, time.process_time() - processor
     backward = forward
     if subject.classifier.differentiable:
         backward = _seconds(lambda: _backward(subject, batch)) / len(batch)
@@ -85,6 +89,7 @@ def measure_speed(subject: Subject, taggers: Sequence[Tagger] = ()) -> Speed:
             if tagger.needs_images and tagger.fitted
         },
         pixels=sum(p.shape[0] * p.shape[1] for p in pixels) / len(pixels),
+        load=max(1.0, waited / worked) if worked > 0 else 1.0,
     )
 
 
@@ -100,7 +105,7 @@ def _backward(subject: Subject, images: Tensor) -> None:
 
 
 def _seconds(run: Callable[[], object]) -> float:
-    """Return the shortest of a few timings; a long one is not repeated."""
+    """Return the mean of a few timings after a first one; a long first one stands alone."""
     found: list[float] = []
     for _ in range(REPEATS):
         start = time.perf_counter()
@@ -108,4 +113,4 @@ def _seconds(run: Callable[[], object]) -> float:
         found.append(time.perf_counter() - start)
         if found[-1] > QUICK:
             break
-    return min(found)
+    return sum(found[1:] or found) / len(found[1:] or found)
