@@ -13,13 +13,16 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from sundog.audit.analyze_bias import AnalyzeBias as AnalyzeBias
     from sundog.audit.analyze_complex_bias import AnalyzeComplexBias as AnalyzeComplexBias
+    from sundog.audit.audit_changes import before_and_after as before_and_after
     from sundog.audit.audit_run import audit_classifier as audit_classifier
     from sundog.audit.audit_settings import AuditSettings as AuditSettings
+    from sundog.audit.audit_verdicts import read_verdicts as read_verdicts
     from sundog.audit.check_run import check_audit as check_audit
     from sundog.audit.compare_audits import compare_audits as compare_audits
     from sundog.audit.compare_run import compare_runs as compare_runs
     from sundog.audit.compare_unknown import compare_unknown as compare_unknown
     from sundog.audit.debias_data import make_debias_data as make_debias_data
+    from sundog.audit.debias_from_audit import what_to_suppress as what_to_suppress
     from sundog.audit.debias_open import open_debias as open_debias
     from sundog.audit.debias_run import debias_classifier as debias_classifier
     from sundog.audit.debias_settings import DebiasSettings as DebiasSettings
@@ -93,6 +96,7 @@ _HOMES = {
     "attribute": "explain.attribute",
     "attribute_many": "explain.attribute",
     "audit_classifier": "audit.audit_run",
+    "before_and_after": "audit.audit_changes",
     "compare_group_scores": "models.group_comparison",
     "check_audit": "audit.check_run",
     "compare_audits": "audit.compare_audits",
@@ -126,6 +130,7 @@ _HOMES = {
     "metrics_table": "risk.metrics_table",
     "open_debias": "audit.debias_open",
     "open_subject": "audit.subject",
+    "read_verdicts": "audit.audit_verdicts",
     "sampling_weights": "debias.sampling_weights",
     "save_classifier": "models.store",
     "save_risk_model": "risk.store",
@@ -135,6 +140,7 @@ _HOMES = {
     "tag_images": "concepts.tag_images",
     "train_classifier": "models.train",
     "train_ensemble": "risk.ensemble_training",
+    "what_to_suppress": "audit.debias_from_audit",
     "write_planted": "data.planted_set",
     "write_results": "audit.results_run",
 }

@@ -138,6 +138,33 @@ def test_a_property_is_averaged_over_donors_of_all_classes(prepared, images):
     )
 
 
+def test_a_stamp_is_taken_away_wherever_it_is():
+    """Red squares at random places in two of three images: filled in there, and nowhere else."""
+    pixels, labels = arrays()
+    rng = np.random.default_rng(3)
+    masks = np.zeros((N, SIZE, SIZE), dtype=bool)
+    for i in range(N):
+        if i % 3:
+            top, left = rng.integers(0, SIZE - 3, 2)
+            masks[i, top : top + 4, left : left + 4] = True
+            pixels[i][masks[i]] = (250, 10, 20)
+    offsets = [[row, column] for row in range(4) for column in range(4)]
+    stamp = {"factor": 1, "tolerance": 2, "threshold": 0.9, "offsets": offsets,
+             "colours": [[250, 10, 20]] * 16}  # fmt: skip
+    made = PreparedImages(from_arrays(pixels, labels, list("abc")), size=SIZE)
+    shown = torch.cat([b.images for b in made.batches()])
+    editor = ComponentEditor(made, [Component("stamp", {"stamps": [stamp]})])
+    found = editor.removed(shown, everything())
+    assert torch.equal(found, inpaint(shown, torch.from_numpy(masks)))
+    assert editor.mask is None
+    flipped = Moves(torch.ones(N, dtype=torch.bool), torch.zeros(N, 2, dtype=torch.int64))
+    mirrored = editor.removed(shown.flip(3), everything(), moves=flipped)
+    assert torch.equal(mirrored, found.flip(3))
+    swapped = editor.swapped(shown, everything(), seed=0)
+    red = (swapped - torch.tensor([250, 10, 20])[None, :, None, None] / 255).abs().amax(1) < 0.01
+    assert set(red.sum(dim=(1, 2)).tolist()) == {0, 16}
+
+
 def test_donors_may_come_from_another_set(prepared, images):
     other = PreparedImages(
         from_arrays(np.full((3, SIZE, SIZE, 3), 255, np.uint8), np.arange(3), list("abc")),

@@ -11,6 +11,7 @@ import pandas as pd
 from sundog.audit.debias_data import DebiasData
 from sundog.audit.debias_settings import DebiasSettings
 from sundog.core.statistics import Estimate
+from sundog.debias.mask_editor import MaskEditor
 from sundog.report.debias_content import (
     CueCheck,
     DebiasPage,
@@ -51,7 +52,7 @@ def debias_content(
         reason=reason,
         images=len(data.test),
         refused=refused,
-        cues=[*_repaired(before, results), *cues],
+        cues=[*_repaired(data, before, results), *cues],
         sampling=sampling_reports(histories, len(data.train)),
         frozen=[frozen] if frozen is not None and frozen.after else [],
         group_sizes=_group_sizes(data),
@@ -70,7 +71,9 @@ def _group_sizes(data: DebiasData) -> dict[str, int]:
     return dict(zip(data.test.groups.names, data.test.groups.counts.tolist(), strict=True))
 
 
-def _repaired(before: MethodResult, results: Sequence[MethodResult]) -> list[CueCheck]:
+def _repaired(
+    data: DebiasData, before: MethodResult, results: Sequence[MethodResult]
+) -> list[CueCheck]:
     """Return the cue that was to be repaired, where it can be edited."""
     flips = before.scores.get("flip_rate")
     if flips is None:
@@ -79,7 +82,7 @@ def _repaired(before: MethodResult, results: Sequence[MethodResult]) -> list[Cue
     change = {r.name: r.change["flip_rate"] for r in results if "flip_rate" in r.change}
     return [
         CueCheck(
-            cue="the masked cue",
+            cue="the masked cue" if isinstance(data.test.editor, MaskEditor) else "the moved cue",
             repaired=True,
             before=flips,
             after=after,
