@@ -34,9 +34,10 @@ from sundog.risk.registry import METHODS as RISKS
 
 DOCS = Path(__file__).parent
 COMMANDS = (
-    *("explain", "faithfulness", "plant", "train", "compare", "check"),
+    *("audit", "shortcuts", "check", "doctor"),
+    *("explain", "faithfulness", "plant", "train", "compare"),
     *("tags", "inspect", "review", "feedback", "results", "risk", "debias"),
-    *("doctor", "demo", "list"),
+    *("demo", "list"),
 )
 AUDITS = {
     "audit": (AuditSummary, "everything that one audit found: `audit.json`"),
@@ -169,6 +170,10 @@ def files_page() -> str:
         "├── inspect/               run folder of the inspection (above)",
         "├── cues/                  run folder of the search for cues: cues.json, masks, pictures",
         "├── faithfulness/, risk/   run folders of these stages",
+        "├── stages/NAME.json       time, memory and error of a stage, and what it found",
+        "├── tables/                predictions.parquet: a row per image",
+        "├── frozen_*.parquet       the images behind findings and cues, for a later audit",
+        "├── cells/                 numbers per image, from which an interrupted audit goes on",
         "└── pictures/              thumbnails of rare and suspicious images, maps",
         "```",
         "",
