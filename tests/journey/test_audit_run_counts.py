@@ -1,5 +1,7 @@
 """What an audit computes, and what it does not compute twice: exact numbers."""
 
+from dataclasses import replace
+
 import pytest
 from tests.audit_subjects import Counted, cheat, images, timeless
 
@@ -9,7 +11,7 @@ from sundog.audit.audit_settings import AuditSettings
 from sundog.audit.search_settings import SearchSettings
 from sundog.audit.subject import make_subject
 from sundog.core.audit.summary import AuditSummary
-from sundog.core.errors import DataError
+from sundog.core.errors import DataError, RunFolderError
 from sundog.core.inspection.query import Query
 from sundog.review.open_run import open_run
 
@@ -63,6 +65,22 @@ def test_an_audit_that_is_done_computes_nothing_again(run, counted):
     assert timeless(run.path / "audit.json") == before
     assert all(stage.done for stage in again.plan.stages)
     assert again.plan.total == 0
+
+
+def test_more_stages_may_follow_in_the_same_folder(tmp_path):
+    counted = Counted(images(20), cheat())
+    first = AuditSettings(stages=("performance",), taggers="metadata")
+    audit_classifier(counted.subject, tmp_path, settings=first, plan=NO_PLAN, progress=False)
+    more = replace(first, stages=("concepts",))
+    done = audit_classifier(counted.subject, tmp_path, settings=more, plan=NO_PLAN, progress=False)
+    assert {s.name for s in done.summary.stages if s.status == "done"} == {
+        "performance",
+        "concepts",
+    }
+    assert set(counted.forwards.values()) == {1}
+    assert "search for findings and for cues, in the same folder" in done.summary.answer[2]
+    with pytest.raises(RunFolderError, match=r"settings\.seed"):
+        audit_classifier(counted.subject, tmp_path, settings=replace(more, seed=1), plan=NO_PLAN)
 
 
 def test_without_memory_the_pass_still_decodes_once(tmp_path):

@@ -187,6 +187,12 @@ def _todo(facts: Facts, verdict: Verdict) -> str:
             f"Repair what made {' and '.join(failed)} fail (see below) and run the same command "
             "again: only these stages are repeated."
         )
+    left = [s.name for s in facts.stages if s.name in SEARCHES and s.status == "skipped"]
+    if verdict == "cannot tell" and left:
+        return (
+            f"Make the search for {' and for '.join(left)}, in the same folder (sundog audit "
+            f"--stages {','.join(left)})."
+        )
     if verdict == "cannot tell":
         return (
             "Audit it on more labelled images, and on images that may carry what it could have "

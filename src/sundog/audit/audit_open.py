@@ -118,7 +118,9 @@ def read_past_audit(run: str | Path) -> PastAudit:
     environment = manifest.environment
     return PastAudit(
         opened=opened,
-        settings=AuditSettings.from_dict(given.get("settings", {})),
+        settings=AuditSettings.from_dict(
+            {**given.get("settings", {}), "stages": environment.get("stages", [])}
+        ),
         before=environment.get("before"),
         answers=dict(environment.get("answers") or {}),
         manifest=manifest,

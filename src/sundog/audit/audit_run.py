@@ -11,7 +11,7 @@ from sundog.audit.audit_check import check_input
 from sundog.audit.audit_manifest import environment
 from sundog.audit.audit_plan import AuditPlan, plan_audit
 from sundog.audit.audit_report import write_report
-from sundog.audit.audit_settings import AuditSettings
+from sundog.audit.audit_settings import STAGES, AuditSettings
 from sundog.audit.audit_stages import finished_stage, run_stages
 from sundog.audit.audit_work import AuditWork
 from sundog.audit.subject import Subject
@@ -96,9 +96,11 @@ def audit_classifier(
     settings = settings or AuditSettings()
     subject = prepare(subject, memory=memory)
     check_input(subject, settings, before=before)
+    asked = settings.to_dict()
+    stages = asked.pop("stages")  # more of them may be asked for later, in the same folder
     arguments = {
         **dict(opened or {}),
-        "settings": settings.to_dict(),
+        "settings": asked,
         "image_size": list(subject.size),
         "resize": subject.resize,
         "batch_size": subject.batch_size,
@@ -118,6 +120,7 @@ def audit_classifier(
             subject.classifier.device,
             before=kept.get("before") if before is None else str(Path(before).resolve()),
             answers=kept.get("answers", {}) if answers is None else dict(answers),
+            stages=[n for n in STAGES if n in {*stages, *kept.get("stages", ())}],
         )
         folder.note(told)
         work = AuditWork(

@@ -209,10 +209,10 @@ def run_stages(
     needs = {**NEEDS, CHANGES: ("performance",)}
     files: dict[str, StageFile] = {}
     for name in (*STAGES, *wanted[-1:]) if wanted[-1] == CHANGES else STAGES:
-        if name not in wanted:
-            files[name] = _skipped(name, "not asked for")
-        elif (done := _finished(work, name)) is not None:
+        if (done := _finished(work, name)) is not None:
             files[name] = done
+        elif name not in wanted:
+            files[name] = _skipped(name, "not asked for")
         elif missing := [n for n in needs[name] if files[n].stage.status != "done"]:
             files[name] = _skipped(name, f"needs {' and '.join(missing)}")
         else:
