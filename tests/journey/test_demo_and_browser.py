@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sundog.audit import practical
 from sundog.audit.practical import run_practical
 from sundog.models.zoo import get_model
 
@@ -21,8 +22,14 @@ FLAGS = (
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
+    """All digits, as the command takes them; fewer epochs, and fewer digits and methods scored."""
     out = tmp_path_factory.mktemp("demo") / "run"
-    return run_practical(out, photos=False, progress=False)
+    with pytest.MonkeyPatch.context() as shorter:
+        shorter.setattr(practical, "EPOCHS", 3)
+        shorter.setattr(practical, "SCORED", 60)
+        shorter.setattr(practical, "METHODS", "gradient_x_input,integrated_gradients,grad_cam")
+        shorter.setattr(practical, "SIDE_BY_SIDE", "gradient_x_input,grad_cam")
+        yield run_practical(out, photos=False, progress=False)
 
 
 def test_the_demo_names_the_model_that_was_trained_with_the_cue(demo):
