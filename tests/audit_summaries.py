@@ -83,6 +83,7 @@ def cue_test(name="frame", excess=0.01, half=0.02, claimed=False):
         p=0.5,
         p_adjusted=1.0,
         claimed=claimed,
+        detectable=0.2,
     )
 
 

@@ -123,7 +123,7 @@ def test_what_is_gone_remains_and_is_new(audits, tmp_path):
     flips = next(c for c in found.changes if c.what == "flips that follow patch")
     assert flips.difference.high < 0
     assert "80.0\u00a0% to 95.0\u00a0% on the same 200 images" in found.sentence
-    assert "of 2 findings 1 are gone and 1 remain; 1 new" in found.sentence
+    assert "findings: 1 gone, 1 remain, 1 new; cues: 1 gone, 1 remain, 0 new" in found.sentence
     page = run.page.read_text(encoding="utf-8")
     assert "after &lt;mended&gt;" in page
     assert json.loads((run.path / "comparison.json").read_text())["outcome"] == "mixed"
@@ -148,7 +148,7 @@ def test_two_audits_need_no_images_on_the_command_line(audits, tmp_path):
     done = run(*audits)
     assert done.exit_code == 0, done.output
     assert "Before and after" in done.output
-    assert "1 are gone" in done.output
+    assert "findings: 1 gone" in done.output
     for wrong in ([audits[0], tmp_path], [audits[0], audits[1], f"c={audits[0]}"]):
         assert run(*wrong).exit_code != 0
     with pytest.raises(RunFolderError, match="audit"):

@@ -201,10 +201,9 @@ def _sentence(changes: Sequence[Change], findings: MatchedFindings, cues: Matche
         ("findings", findings.fixed, findings.remaining, findings.new),
         ("cues", cues.fixed, cues.remaining, cues.new),
     ):
-        before = len(fixed) + len(remaining)
         parts.append(
-            f"of {before} {what} {len(fixed)} are gone and {len(remaining)} remain; {len(new)} new"
-            if before or new
+            f"{what}: {len(fixed)} gone, {len(remaining)} remain, {len(new)} new"
+            if len(fixed) + len(remaining) + len(new)
             else f"no {what} in either audit"
         )
     text = "; ".join(parts).replace("-", "−")

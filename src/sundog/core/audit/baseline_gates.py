@@ -181,7 +181,7 @@ def _apart(name: str, before: Measured, after: Measured, bound: Bound, *, level:
     """Judge two numbers of which no paired difference is known."""
     if bound == "at least":
         return _share_change(name, before, after, level=level)
-    old, new = at_level(before, level), at_level(after, level)
+    old, new = (at_level(m, level, least=_least(m)) for m in (before, after))
     if old.high is None or new.low is None:
         return skipped("baseline", name, "no interval in one of the audits.")
     worse = new.low > old.high
@@ -195,6 +195,11 @@ def _apart(name: str, before: Measured, after: Measured, bound: Bound, *, level:
         message=f"{written(old)} before, {written(new)} now: "
         + ("the intervals lie apart, worse." if worse else "not significantly worse."),
     )
+
+
+def _least(measured: Measured) -> float | None:
+    """Return 0 for a number whose interval has no negative part, such as a gap or an error."""
+    return 0.0 if measured.low is not None and measured.low >= 0 else None
 
 
 def _share_change(name: str, before: Measured, after: Measured, *, level: float) -> Gate:

@@ -146,15 +146,22 @@ def together(numbers: Sequence[Measured], *, alpha: float = 0.05) -> list[Measur
     return [at_level(number, level) for number in numbers]
 
 
-def at_level(measured: Measured, level: float) -> Measured:
-    """Return the number with an interval of at least this level; see :func:`together`."""
+def at_level(measured: Measured, level: float, *, least: float | None = None) -> Measured:
+    """Return the number with an interval of at least this level; see :func:`together`.
+
+    Args:
+        measured: the number.
+        level: wanted.
+        least: what the number cannot be below, such as 0 for an error; the interval ends there.
+    """
     value, low, high = measured.value, measured.low, measured.high
     if value is None or low is None or high is None or measured.level >= level - 1e-12:
         return measured
     ratio = float(stats.norm.ppf(0.5 + level / 2) / stats.norm.ppf(0.5 + measured.level / 2))
+    wide = value - ratio * (value - low)
     return measured.model_copy(
         update={
-            "low": value - ratio * (value - low),
+            "low": wide if least is None else max(least, wide),
             "high": value + ratio * (high - value),
             "level": level,
         }

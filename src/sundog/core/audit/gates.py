@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
+from statistics import median
 
 from sundog.core.audit.gate import Gate, judge_limit, magnitude, together
 from sundog.core.audit.measured import Measured
@@ -10,6 +12,8 @@ from sundog.core.audit.summary import AuditSummary, Group
 from sundog.core.errors import InputError
 from sundog.core.inspection.finding import Finding
 
+DETECTABLE = 0.3
+"""A search whose typical test would miss a pull of 30 points does not clear a classifier."""
 REJECTED = frozenset(("core", "concept absent"))
 """What a person says of a finding or a cue that is no bias: it is then reported, not judged."""
 
@@ -196,25 +200,30 @@ def _flips(audit: AuditSummary, limit: float) -> list[Gate]:
             gates.append(
                 judge_limit("limits", name, cue.excess, limit=limit, bound="at most", note=note)
             )
+    return [*gates, *_other_parts(audit)]
+
+
+def _other_parts(audit: AuditSummary) -> list[Gate]:
+    """Say what the tests without a claim are worth.
+
+    They are not held against the limit: moving the object itself flips predictions too, and what
+    is not claimed does not exceed what sound models show.
+    """
     others = [test for test in audit.cue_tests if not test.claimed]
-    usable = [t for t in others if t.excess.low is not None and t.excess.high is not None]
-    if usable:
-        # A bound on every one of them: the highest ends decide.
-        top = max(usable, key=lambda t: t.excess.low or 0.0)
-        high = max(t.excess.high or 0.0 for t in usable)
-        worst = top.excess.model_copy(update={"high": high})
-        gates.append(
-            judge_limit(
-                "limits",
-                "flip rate of other components",
-                worst,
-                limit=limit,
-                bound="at most",
-                note=f"Largest of {len(usable)} tests without a claim, beyond their controls; "
-                f"value and n are those of {top.name}.",
-            )
+    if not others:
+        return []
+    worth = median(math.inf if t.detectable is None else t.detectable for t in others)
+    able = worth <= DETECTABLE
+    seen = "any pull" if math.isinf(worth) else f"a pull below {100 * worth:.0f} points"
+    return [
+        Gate(
+            suite="limits",
+            name="flip rate of other components",
+            decision="pass" if able else "inconclusive",
+            message=f"{len(others)} tests without a claim: none pulls more than sound models show. "
+            f"In the typical test {seen} would have gone unseen.",
         )
-    return gates
+    ]
 
 
 def _one(
