@@ -21,7 +21,6 @@ MARGINS: dict[str, float] = {
     "large": 0.25,
     "stamp": 0.05,
     "peak": 0.15,
-    "wide peak": 0.18,
     "colour": 0.16,
     "illumination": 0.12,
     "detail": 0.16,

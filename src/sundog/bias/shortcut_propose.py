@@ -29,8 +29,8 @@ WINDOWS = 4
 """Windows that are tested, beside frames, surrounds, whole-image properties and proposals."""
 PRINTED = 0.3
 """Share of its pixels that a class must repeat before a window counts as printed."""
-WIDE = 0.3
-PEAK_SIDES = (1 / 8, 1 / 5, WIDE)
+PEAK_SIDES = (1 / 8, 1 / 5)
+"""Larger parts, or the receiver's own painted over first, would move whole objects."""
 
 
 def propose(
@@ -126,9 +126,8 @@ def _parts(
             found.append(
                 Candidate(
                     name=f"what the map marks most ({side:.0%} of the side)",
-                    margin=MARGINS["peak" if side < WIDE else "wide peak"],
+                    margin=MARGINS["peak"],
                     masks=peak_masks(maps, side=side),
-                    fill=True,
                     family="peak",
                     area=side * side,
                 )
