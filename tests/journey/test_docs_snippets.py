@@ -50,5 +50,9 @@ def test_the_options_of_a_page_exist(page):
     assert shown
     for line in shown:
         _, name, *words = line.split()
-        known = {option for parameter in commands[name].params for option in parameter.opts}
+        known = {
+            option
+            for parameter in commands[name].params
+            for option in (*parameter.opts, *parameter.secondary_opts)
+        }
         assert {word for word in words if word.startswith("--")} <= known, line

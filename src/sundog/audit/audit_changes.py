@@ -23,6 +23,7 @@ from sundog.audit.frozen_files import (
 from sundog.audit.frozen_pairs import measure_again
 from sundog.audit.subject import Subject
 from sundog.core.audit.summary import AUDIT_FILE, AuditSummary, Change
+from sundog.core.notebook import Card, InNotebook
 from sundog.core.progress import track
 from sundog.core.statistics.estimate import check_level
 
@@ -31,8 +32,8 @@ FEWEST = 10
 KINDS = ("slice", "cue")
 
 
-@dataclass(frozen=True)
-class BeforeAfter:
+@dataclass(frozen=True, repr=False)
+class BeforeAfter(InNotebook):
     """How a classifier changed since an earlier audit.
 
     Attributes:
@@ -44,6 +45,24 @@ class BeforeAfter:
     changes: tuple[Change, ...]
     notes: tuple[str, ...]
     before: dict[str, str]
+
+    def _card(self) -> Card:
+        rows = [
+            {
+                "what": change.what,
+                "before": change.before.estimate(),
+                "after": change.after.estimate(),
+                "difference": change.difference.estimate(),
+            }
+            for change in self.changes
+        ]
+        since = self.before.get("title", "an earlier audit")
+        return Card(
+            headline=f"{len(rows)} numbers before and after, since {since}",
+            word="Before and after",
+            tables=[("On the same images", pd.DataFrame(rows))] if rows else [],
+            notes=self.notes,
+        )
 
 
 def changes_since(
