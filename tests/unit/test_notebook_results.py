@@ -16,6 +16,7 @@ import torch
 
 import sundog
 import sundog.audit
+from sundog.audit.audit_changes import BeforeAfter
 from sundog.audit.audit_run import AuditRun
 from sundog.audit.check_run import CheckRun
 from sundog.bias.complex_result import SliceSearch
@@ -23,6 +24,8 @@ from sundog.bias.shortcut_result import CueExample, Shortcut, ShortcutSearch
 from sundog.bias.slice_effects import SliceEffect
 from sundog.concepts.tag_scores import TagScores
 from sundog.core.audit.gate import CheckReport, Gate
+from sundog.core.audit.measured import Measured
+from sundog.core.audit.summary import Change
 from sundog.core.notebook import Card, InNotebook, card_html, map_pixels, picture_html, text_of
 from sundog.core.statistics import Estimate
 from sundog.data.planted_set import PlantedSet
@@ -141,6 +144,12 @@ def checked():
     return CheckRun(report=report, junit=None, json=None)
 
 
+def changed():
+    share = Measured(value=0.5, low=0.4, high=0.6, n=90)
+    change = Change(what=EVIL, kind="overall", before=share, after=share, difference=share)
+    return BeforeAfter((change,), (EVIL,), {"title": EVIL})
+
+
 def summary(folder):
     made = runpy.run_path(str(Path(__file__).parents[1] / "audit_report_run.py"))
     return made["make_summary"](folder, title=EVIL, answer=(f"It is {EVIL}.", EVIL, EVIL))
@@ -149,6 +158,7 @@ def summary(folder):
 RESULTS = {
     "ShortcutSearch": (shortcuts, "1 cue claimed of 2 tests on 600 images"),
     "CheckRun": (checked, "1 failed, 0 inconclusive"),
+    "BeforeAfter": (changed, "1 number before and after"),
     "ImageSet": (image_set, "4 images, 2 classes"),
     "Attribution": (
         lambda: Attribution(EVIL, torch.randn(5, 9, 9), None, "logit", torch.zeros(5, 2)),

@@ -26,6 +26,7 @@ from sundog.core.audit.summary import AUDIT_FILE, AuditSummary, Change
 from sundog.core.notebook import Card, InNotebook
 from sundog.core.progress import track
 from sundog.core.statistics.estimate import check_level
+from sundog.report.phrases import counted
 
 FEWEST = 10
 """Images of a slice, or pairs of a cue, that both audits must have for a change to be told."""
@@ -58,7 +59,7 @@ class BeforeAfter(InNotebook):
         ]
         since = self.before.get("title", "an earlier audit")
         return Card(
-            headline=f"{len(rows)} numbers before and after, since {since}",
+            headline=f"{counted(len(rows), 'number')} before and after, since {since}",
             word="Before and after",
             tables=[("On the same images", pd.DataFrame(rows))] if rows else [],
             notes=self.notes,
