@@ -45,7 +45,7 @@ from sundog.risk.output import RiskOutput
 EVIL = "<script>alert(1)</script>\"'&"
 INPUTS = {
     *("Classifier", "Tagger", "Sorter", "Cue", "Subject", "RiskModel", "EnsembleModel", "Path"),
-    *("DebiasData", "OpenedDebias"),
+    *("DebiasData", "OpenedDebias", "AuditVerdicts", "ToSuppress"),
 }
 """What public functions return that is given to others, not looked at."""
 
