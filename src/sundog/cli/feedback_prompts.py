@@ -13,6 +13,7 @@ from sundog.core.inspection.events import VERDICTS, Event
 from sundog.core.inspection.feedback import Answer
 from sundog.core.inspection.finding import Evidence, Finding
 from sundog.core.inspection.results import check_tags, display_name
+from sundog.core.inspection.wording import whose
 from sundog.review.facts import facts
 from sundog.review.progress import review_progress
 from sundog.review.sentences import claim, meaning, question, tag_check
@@ -159,7 +160,7 @@ class Terminal:
         hidden = self._hides(key)
         say("")
         names = " + ".join(printable(name) for name in self._names(finding))
-        say(f"[{place}] {printable(finding.class_name) or 'all classes'}: {names}", bold=True)
+        say(f"[{place}] {printable(whose(finding))}: {names}", bold=True)
         if hidden:
             say(plain_text(question(finding, self._names(finding))))
         else:

@@ -150,6 +150,8 @@ def say_findings(findings: tuple[Judged, ...]) -> None:
 
 def findings_table(findings: tuple[Judged, ...]) -> Table:
     """Return findings as a table for a terminal."""
+    from sundog.core.inspection.wording import whose
+
     table = Table(box=None, title="Findings (95 % intervals)", title_justify="left")
     for column in ("class", "concept", "effect", "with", "without", "gap", "n", "p", "people say"):
         left = column in ("class", "concept", "effect", "people say")
@@ -157,7 +159,7 @@ def findings_table(findings: tuple[Judged, ...]) -> Table:
     for judged in findings:
         finding, effect = judged.finding, judged.finding.effect
         table.add_row(
-            cell(finding.class_name or "all classes"),
+            cell(whose(finding)),
             cell(" + ".join(judged.names)),
             finding.direction,
             _share(effect.present),

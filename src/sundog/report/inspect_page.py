@@ -14,7 +14,7 @@ import pandas as pd
 from sundog.core.inspection.finding import Evidence, Finding
 from sundog.core.inspection.query import ClassSummary, Query
 from sundog.core.inspection.results import Agreement, Judged, Results
-from sundog.core.inspection.wording import claim, consequence, p_text, points, verdict_text
+from sundog.core.inspection.wording import claim, consequence, p_text, points, verdict_text, whose
 from sundog.core.statistics import Estimate
 from sundog.report.cue_strips import cue_strips
 from sundog.report.page import Page, Section
@@ -173,7 +173,7 @@ def _table(found: Sequence[Judged], caption: str) -> Table:
         finding, effect = judged.finding, judged.finding.effect
         rows.append(
             {
-                "class": finding.class_name or "all classes",
+                "class": whose(finding),
                 "concept": " + ".join(judged.names),
                 "effect": finding.direction,
                 "with": effect.present if effect.present is not None else math.nan,
@@ -220,11 +220,11 @@ def _one(query: Query, judged: Judged, folder: Path, *, display_k: int, number: 
             Picture(
                 source=strips_figure(strips, columns=max(1, min(display_k, 12))),
                 caption=_CUE if finding.cue else _CONCEPT,
-                alt=f"Images of {finding.class_name or 'all classes'} with and without {names}.",
+                alt=f"Images of {whose(finding)} with and without {names}.",
             )
         )
     return Section(
-        title=f"{number}. {finding.class_name or 'All classes'}: {names}",
+        title=f"{number}. {_capital(whose(finding))}: {names}",
         text=[
             f"{claim(finding, judged.names)} {consequence(finding)} {_evidence(finding, query)}",
             *_more(judged),
@@ -371,6 +371,10 @@ def _accuracy(summary: ClassSummary) -> Estimate | float:
     if summary.accuracy is None or summary.low is None or summary.high is None:
         return math.nan
     return Estimate(summary.accuracy, summary.low, summary.high, summary.n, 0.95, "wilson")
+
+
+def _capital(text: str) -> str:
+    return "All classes" if text == "all classes" else text
 
 
 def _plain(value: object) -> str:

@@ -32,6 +32,13 @@ def claim(finding: Finding, names: Sequence[str] | None = None) -> str:
     )
 
 
+def whose(finding: Finding) -> str:
+    """Return the class, ``7 classes`` for a cue of several, or ``all classes``."""
+    if finding.class_name:
+        return finding.class_name
+    return "all classes" if finding.cue is None else f"{len(finding.cue.classes)} classes"
+
+
 def points(effect: Effect) -> str:
     """Return the gap in points with its interval, or that there is none."""
     if effect.gap is None:
