@@ -546,3 +546,44 @@ def test_the_page_folds_events_as_the_records_do(review):
             for a in said
         ]
         assert shown == sorted(wanted, key=lambda row: row[0])
+
+
+def test_cues_come_first_and_blind_hides_what_is_predicted(tmp_path, browser):
+    """A cue named like a script is text; its triples are shown; a verdict on it is an event."""
+    from sundog.core.audit.cue_findings import with_cues
+    from sundog.core.inspection.query import Query
+
+    cues = runpy.run_path(str(Path(__file__).parents[1] / "cue_records.py"))
+    folder = tmp_path / "run"
+    make_run(folder, findings=2, per_strip=1)
+    name = "<img src=x onerror=alert(3)>"
+    made = cues["write_cues"](folder, cues["cue_record"](1, examples=2, name=name))
+    query = Query.read(folder / "query.json")
+    with_cues(query, made).write(folder / "query.json")
+    for file in (folder / "images").glob("*-1*.png"):  # under the names that the query gives them
+        for place in range(1, 8):
+            shutil.copy(file, folder / "images" / f"cue-{1:016x}-{place}.png")
+    review = Review(folder, browser)
+    try:
+        page = review.page()
+        expect(page.locator(".row").first).to_contain_text(name)
+        assert _heading(page) == name
+        expect(page.locator(".transplants > li")).to_have_count(2)
+        expect(page.locator(".transplant img").first).to_have_js_property("complete", True)
+        expect(page.locator(".said").first).to_have_text("a three")
+        assert page.evaluate("document.querySelectorAll('.missing').length") == 0
+        assert page.evaluate(CONTRAST) == []
+        assert page.evaluate(NAMELESS) == []
+        page.click("#blind")
+        expect(page.locator(".said").first).to_be_hidden()
+        assert "%" not in page.inner_text(".claim")
+        _press(page, "Digit3")
+        expect(page.locator("#progress-text")).to_have_text("1 of 3 judged")
+        event = review.wait_for_events(1)[0]
+        assert (event.finding, event.verdict, event.blind) == (f"{1:016x}", "background", True)
+        assert review.judged()[0].decision == "shortcut"
+        assert review.problems == []
+    finally:
+        for context in review.contexts:
+            context.close()
+        review.stop()
