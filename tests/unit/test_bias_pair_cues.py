@@ -225,6 +225,7 @@ def search(**changes):
         {
             "low": [0.1, -0.2, np.nan],
             "pull_low": [0.3, 0.0, np.nan],
+            "elsewhere": [0.1, np.nan, 0.2],
             "margin": [0.08, 0.18, 0.08],
             "p_adjusted": [1e-9, 1.0, np.nan],
         }
@@ -245,7 +246,7 @@ def search(**changes):
 def test_features_come_from_the_search_alone():
     assert confidence_features(search()) == pytest.approx(
         {
-            "pull_over": 0.22,
+            "pull_over": 0.12,
             "excess_low": 0.1,
             "reliance_low": 0.0,
             "evidence": 6.0,

@@ -185,7 +185,7 @@ def compare_unknown(
             comparison,
             folder=folder.path,
             examples=looks.examples,
-            facts={**first.facts(), "classifier": ", ".join(subjects)},
+            facts=_facts(subjects),
             palette=palette,
             command=command,
         )
@@ -193,6 +193,19 @@ def compare_unknown(
         save_page_figures(page, folder.path / "figures", figure_kind)
         folder.finish()
     return UnknownRun(path=folder.path, page=written, content=page, comparison=comparison)
+
+
+def _facts(subjects: Mapping[str, Subject]) -> dict[str, object]:
+    """Return what is said of the images, and of each model where they differ."""
+    first = next(iter(subjects.values())).facts()
+    own = ("classifier", "weights", "normalisation")
+    return {
+        **{name: value for name, value in first.items() if name not in own},
+        **{
+            run: ", ".join(str(subject.facts()[name]) for name in own)
+            for run, subject in subjects.items()
+        },
+    }
 
 
 def _inspect(

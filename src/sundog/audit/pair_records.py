@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
@@ -166,17 +165,12 @@ def accuracy_differences(predictions: pd.DataFrame, runs: Sequence[str]) -> dict
 
 
 def strongest_miss(tests: Sequence[CueTest]) -> CueTest | None:
-    """Return the test that came nearest to a claim: its pull by the lower bound over its margin.
+    """Return the test that came nearest to a claim: the one with the smallest p-value.
 
     What a claimed cue explains is no miss.
     """
-    nearest, best = None, -math.inf
-    for test in tests:
-        if test.claimed or test.explained_by or test.pull is None or test.margin is None:
-            continue
-        if test.pull.low is not None and test.pull.low - test.margin > best:
-            nearest, best = test, test.pull.low - test.margin
-    return nearest
+    open_ = [test for test in tests if not test.claimed and not test.explained_by]
+    return min(open_, key=lambda test: test.p, default=None)
 
 
 def _finite(value: float) -> float | None:

@@ -82,14 +82,15 @@ class ModelSearch:
                 "name": test.name,
                 "claimed": test.claimed,
                 "low": test.excess.low,
-                "pull_low": None if test.pull is None else test.pull.low,
+                "pull_low": test.pull.low,
+                "elsewhere": test.elsewhere,
                 "margin": test.margin,
                 "p_adjusted": test.p_adjusted,
                 "detectable": test.detectable,
             }
             for test in self.cues.tested
         ]
-        numbers = ("low", "pull_low", "margin", "p_adjusted", "detectable")
+        numbers = ("low", "pull_low", "elsewhere", "margin", "p_adjusted", "detectable")
         columns = ["family", "name", "claimed", *numbers]
         return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(numbers, "float64"))
 
@@ -101,7 +102,7 @@ class ModelSearch:
             own = [
                 test.margin
                 for test in self.cues.tested
-                if test.claimed and test.name == cue.name and test.margin is not None
+                if test.claimed and test.name == cue.name and test.margin > 0
             ]
             found[cue.id] = max(own, default=max(MARGINS.values()))
         return found

@@ -170,6 +170,7 @@ def _tests(search: ShortcutSearch, class_names: Sequence[str]) -> list[CueTest]:
                 Estimate(row["pull"], row["pull_low"], row["pull_high"], int(row["n"]), level, "t")
             ),
             margin=row["margin"],
+            elsewhere=None if pd.isna(row["elsewhere"]) else float(row["elsewhere"]),
             p=row["p"],
             p_adjusted=row["p_adjusted"],
             claimed=bool(row["claimed"]),

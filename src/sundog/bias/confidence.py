@@ -42,7 +42,7 @@ class Searched(Protocol):
 
     @property
     def table(self) -> pd.DataFrame:
-        """One row per test: ``low``, ``pull_low``, ``margin``, ``p_adjusted``."""
+        """One row per test: ``low``, ``pull_low``, ``elsewhere``, ``margin``, ``p_adjusted``."""
 
     @property
     def images(self) -> int:
@@ -101,8 +101,8 @@ class Calibration:
 def confidence_features(search: Searched) -> dict[str, float]:
     """Return what the confidence is computed from.
 
-    - ``pull_over``: largest corrected lower bound of the pull beyond its margin, over all tests;
-      -1 without a test
+    - ``pull_over``: largest corrected lower bound of the pull, beyond that of parts of the same
+      size elsewhere and beyond its margin, over all tests; -1 without a test
     - ``excess_low``: largest corrected lower bound of ``flip - control`` over all tests
     - ``reliance_low``: largest lower bound of the accuracy that hangs on a claimed cue; 0 without
     - ``evidence``: ``-log10`` of the smallest corrected p-value, at most 6
@@ -114,7 +114,8 @@ def confidence_features(search: Searched) -> dict[str, float]:
     """
     table = search.table
     lows = _finite(table["low"]) if len(table) else np.zeros(0)
-    over = _finite(table["pull_low"] - table["margin"]) if len(table) else np.zeros(0)
+    usual = table["margin"] + table["elsewhere"].fillna(0.0)
+    over = _finite(table["pull_low"] - usual) if len(table) else np.zeros(0)
     p = _finite(table["p_adjusted"]) if len(table) else np.zeros(0)
     reliance = [s.reliance.low for s in search.shortcuts if math.isfinite(s.reliance.low)]
     return {

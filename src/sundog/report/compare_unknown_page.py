@@ -10,7 +10,7 @@ import pandas as pd
 
 from sundog.core.audit.comparison import ModelComparison, ModelVerdict
 from sundog.report.audit_pictures import Shelf
-from sundog.report.audit_words import clip, listed, points
+from sundog.report.audit_words import adjusted, clip, listed, points
 from sundog.report.blocks import Badge, Tone
 from sundog.report.compare_unknown_cues import cues_section
 from sundog.report.compare_unknown_tables import findings_section, maps_sections, training_section
@@ -169,12 +169,18 @@ def _row(model: ModelVerdict) -> dict[str, object]:
 def _nearest(model: ModelVerdict) -> str:
     """Return a sentence on the test that came nearest to a claim, or nothing."""
     test = model.strongest
-    if test is None or test.margin is None:
+    if test is None:
         return ""
     of = f" of {test.class_name}" if test.class_name else ""
     return (
         f"{clip(model.run, 60)}: not claimed, and nearest to it: {clip(test.name, 60)}{of}, pull "
-        f"{points(test.pull)}; sound models show up to {100 * test.margin:.0f} points."
+        f"{points(test.pull)}"
+        + (
+            ""
+            if test.elsewhere is None
+            else f" (parts of that size elsewhere: {100 * test.elsewhere:+.0f})".replace("-", "−")
+        )
+        + f"; sound models show {100 * test.margin:.0f} points more; {adjusted(test.p_adjusted)}."
     )
 
 
@@ -209,11 +215,16 @@ def _limits(comparison: ModelComparison) -> list[str]:
 
 
 def _notes(comparison: ModelComparison, shelf: Shelf) -> list[str]:
-    notes = list(comparison.notes)
+    said: dict[str, list[str]] = {}
     for model in comparison.models:
-        notes += [f"{clip(model.run, 60)}: {note}" for note in model.notes]
+        for note in model.notes:
+            said.setdefault(note, []).append(clip(model.run, 60))
+    every = len(comparison.models)
+    notes = [
+        note if len(runs) == every else f"{listed(runs)}: {note}" for note, runs in said.items()
+    ]
     lost = shelf.lost_note()
-    return [*dict.fromkeys(notes), *([lost] if lost else [])]
+    return [*comparison.notes, *notes, *([lost] if lost else [])]
 
 
 def _named(comparison: ModelComparison, runs: Collection[str]) -> str:

@@ -81,14 +81,16 @@ def training_section(comparison: ModelComparison) -> list[Section]:
     names = list(dict.fromkeys(name for row in rows for name in row.arguments))
     missing = "not recorded"
     arguments = pd.DataFrame(
-        [
-            {
-                "model": clip(row.run, 60),
-                "trained with a cue": _planted(row.trained_with_cue, row.cue, missing),
-                **{name: row.arguments.get(name, missing) for name in names},
-            }
-            for row in rows
-        ]
+        {
+            "": ["trained with a cue", *(name.replace("_", " ") for name in names)],
+            **{
+                clip(row.run, 60): [
+                    _planted(row.trained_with_cue, row.cue, missing),
+                    *(row.arguments.get(name, missing) for name in names),
+                ]
+                for row in rows
+            },
+        }
     )
     results = pd.DataFrame(
         [

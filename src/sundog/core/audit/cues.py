@@ -98,7 +98,9 @@ class CueTest(Record):
         class_name: the class whose component was moved; empty = all classes together.
         excess: flip - control.
         pull: probability that moves to the donor's class, control subtracted.
-        margin: pull that sound models show without any cue; ``p`` is of pull <= margin.
+        margin: pull that sound models show without any cue; ``p`` is of pull - elsewhere <= margin.
+        elsewhere: mean pull of parts of the same size elsewhere in the same images; None for a
+            property of the whole image, of which there is no other.
         p: one-sided.
         p_adjusted: corrected over all tests.
         claimed: whether a cue is claimed from it.
@@ -115,6 +117,7 @@ class CueTest(Record):
     claimed: bool
     pull: Measured = Measured(value=None, n=0)
     margin: float = 0.0
+    elsewhere: float | None = None
     explained_by: str = ""
     detectable: float | None = None
 
