@@ -216,7 +216,7 @@ def _same_images(first: Path, second: Path) -> bool:
 
 
 def _same_model(first: AuditSummary, second: AuditSummary) -> bool | None:
-    known = [audit.manifest.get("model_fingerprint") for audit in (first, second)]
+    known = [audit.manifest.get("weights") for audit in (first, second)]
     return None if None in known else known[0] == known[1]
 
 
