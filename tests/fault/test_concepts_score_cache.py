@@ -198,8 +198,12 @@ def test_a_killed_writer_loses_at_most_one_block(tmp_path):
 
 
 def test_two_processes_may_write_at_once(tmp_path):
-    pair = [_writer(tmp_path, 0, 300, 0.0), _writer(tmp_path, 200, 500, 0.0)]
-    for process in pair:
-        process.communicate()
-        assert process.returncode == 0
+    """The other begins, and this one writes beside it; 200 to 299 are written by both."""
+    other = _writer(tmp_path, 200, 500, 0.001)
+    assert other.stdout.readline() == "200\n"
+    with ScoreCache(tmp_path, name="t", identity={"v": 1}, width=64, block_rows=16) as cache:
+        for i in range(300):
+            cache.add([f"id{i}"], np.full((1, 64), i, np.float32))
+    other.communicate()
+    assert other.returncode == 0
     assert _check(tmp_path, 500).all()

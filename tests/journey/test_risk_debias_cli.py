@@ -215,23 +215,26 @@ def test_debias_says_what_is_wrong(images, model, tmp_path, capsys, monkeypatch)
 def test_a_killed_debias_run_goes_on(images, tmp_path):
     def command(out):
         return [
-            *(sys.executable, "-m", "sundog", "debias", str(images), "--network", "small-cnn"),
-            *("--cue", "patch:size=0.3", "--methods", "dfr,cue_augmentation", "--seeds", "2"),
+            *("debias", str(images), "--network", "small-cnn"),
+            *("--cue", "patch:size=0.3", "--methods", "dfr,cue_augmentation", "--seeds", "1"),
             *("--epochs", "2", "--size", "24", "--batch-size", "16", "--out", str(out), "--force"),
         ]
 
     quiet = {**os.environ, "OMP_NUM_THREADS": "1"}
     killed = subprocess.Popen(
-        command(tmp_path / "k"), env=quiet, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", "sundog", *command(tmp_path / "k")],
+        env=quiet,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     parts = tmp_path / "k" / "cells" / "answers"
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and len(list(parts.glob("*.parquet"))) < 5:
+    while time.monotonic() < deadline and len(list(parts.glob("*.parquet"))) < 2:
         time.sleep(0.02)
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     for out in ("k", "whole"):
-        subprocess.run(command(tmp_path / out), env=quiet, check=True, capture_output=True)
+        run(*command(tmp_path / out))
     tables = [
         pd.read_parquet(tmp_path / out / "tables" / "scores.parquet").query("score != 'seconds'")
         for out in ("k", "whole")
