@@ -94,6 +94,13 @@ def line(case: Any) -> dict[str, Any]:
     }
 
 
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:  # peers are the bench extra's
+        return "not installed"
+
+
 def machine() -> dict[str, Any]:
     """Return when and on what this was measured."""
     return {
@@ -101,7 +108,7 @@ def machine() -> dict[str, Any]:
         "cpu": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
-        **{name: metadata.version(name) for name in PACKAGES},
+        **{name: _version(name) for name in PACKAGES},
     }
 
 
