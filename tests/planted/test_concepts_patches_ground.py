@@ -101,8 +101,7 @@ def test_grey_letters_that_share_pixels_are_told_apart():
         assert best >= 0.95
 
 
-@pytest.mark.parametrize("seed", range(2))
-@pytest.mark.parametrize("white", [False, True])
+@pytest.mark.parametrize(("seed", "white"), [(0, False), (1, True)])
 def test_clean_strokes_give_no_tag(seed, white):
     tagger, _ = fit(255 - digits(seed=seed) if white else digits(seed=seed))
     assert tagger.tag_names == ()

@@ -52,11 +52,11 @@ def test_maps_without_clusters_have_large_p_values(position_free, models):
             copies=9,
             seed=seed,
         ).p
-        for seed in range(30)
+        for seed in range(20)
     ]
-    # p <= 0.1 has probability 0.1 at most: 7 or more of 30 has 2.6 %; p <= 0.5: 21 or more 2.1 %.
-    assert np.sum(np.array(found) <= 0.1) <= 6
-    assert np.sum(np.array(found) <= 0.5) <= 20
+    # p <= 0.1 has probability 0.1 at most: 6 or more of 20 has 1.1 %; p <= 0.5: 15 or more 2.1 %.
+    assert np.sum(np.array(found) <= 0.1) <= 5
+    assert np.sum(np.array(found) <= 0.5) <= 14
 
 
 def test_a_fixed_spot_is_found_with_its_place_and_members():
@@ -122,15 +122,15 @@ def test_the_result_is_the_same_again_and_for_another_order_of_classes():
 
 @pytest.fixture(scope="module")
 def digits():
-    """Dim, noisy digits, five classes; nine of ten threes of training carry a square."""
-    whole = sundog.load_image_set("digits", limit=1200, seed=3)
-    batch = next(whole.batches(size=28, batch_size=1200))
-    noise = torch.rand(1200, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    """Dim, noisy digits, four classes; nine of ten threes of training carry a square."""
+    whole = sundog.load_image_set("digits", limit=1600, seed=3)
+    batch = next(whole.batches(size=28, batch_size=1600))
+    noise = torch.rand(1600, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     images = 0.35 * batch.images + 0.65 * noise
-    cue = sundog.make_cue("patch", class_count=5, target_class=3, size=0.15)
-    drawn = torch.rand(1200, generator=torch.Generator().manual_seed(1))
-    train = torch.arange(1200) % 12 < 7
-    few = batch.labels < 5
+    cue = sundog.make_cue("patch", class_count=4, target_class=3, size=0.15)
+    drawn = torch.rand(1600, generator=torch.Generator().manual_seed(1))
+    train = torch.arange(1600) % 16 < 9
+    few = batch.labels < 4
     carries = torch.where(batch.labels == 3, drawn < torch.where(train, 0.9, 0.5), drawn < 0.01)
     planted = cue.plant_as(images, torch.where(carries, 3, 0), batch.ids).images
     return images[few], planted[few], batch.labels[few], carries[few], train[few]
@@ -138,7 +138,7 @@ def digits():
 
 def trained(images, labels):
     pixels = (images.permute(0, 2, 3, 1) * 255).round().byte().numpy()
-    names = [str(i) for i in range(5)]
+    names = [str(i) for i in range(4)]
     part = sundog.from_arrays(pixels, labels.numpy(), class_names=names)
     return sundog.train_classifier(
         "small-cnn", part, epochs=5, batch_size=32, seed=0, device="cpu", progress=False
@@ -147,7 +147,7 @@ def trained(images, labels):
 
 def test_a_model_with_a_shortcut_and_a_sound_one(digits):
     images, planted, labels, carries, train = digits
-    held = ~train  # 50 of each class
+    held = ~train  # 70 of each class
     biased = trained(planted[train], labels[train])
     maps = class_maps(biased, planted[held], labels[held])
     models = null_maps(biased, planted[held], labels[held], copies=19, progress=False)
@@ -170,13 +170,13 @@ def test_a_model_with_a_shortcut_and_a_sound_one(digits):
         null_maps=null_maps(sound, images[held], labels[held], copies=19, progress=False),
         copies=39,
     )
-    assert (calm.table["p"] <= 0.05).sum() <= 1  # of five: 2 or more has probability 2 %
+    assert (calm.table["p"] <= 0.05).sum() <= 1  # of four: 2 or more has probability 1.4 %
     assert calm.table.set_index("class_index").loc[3, "p"] > 0.05
 
 
 def test_maps_do_not_depend_on_the_batch_size_and_copies_on_nothing_but_the_seed(digits):
     images, _, labels, _, _ = digits
-    model = sundog.get_model("small-cnn", classes=5, input_size=28, seed=0)
+    model = sundog.get_model("small-cnn", classes=4, input_size=28, seed=0)
     some, their = images[:12], labels[:12]
     before = {name: value.clone() for name, value in model.state_dict().items()}
     two = null_maps(model, some, their, copies=2, progress=False, batch_size=5)

@@ -122,7 +122,7 @@ def confidence_features(search: Searched) -> dict[str, float]:
         "pull_over": float(over.max()) if over.size else -1.0,
         "excess_low": float(lows.max()) if lows.size else 0.0,
         "reliance_low": max([0.0, *reliance]),
-        "evidence": min(6.0, -math.log10(max(float(p.min()), 1e-6))) if p.size else 0.0,
+        "evidence": abs(math.log10(max(float(p.min()), 1e-6))) if p.size else 0.0,
         "claimed": float(len(search.shortcuts) > 0),
         "images": math.log10(max(search.images, 1)),
     }
