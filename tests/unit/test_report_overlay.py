@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as arrays
 
 from sundog.core.errors import InputError, UnknownNameError
 from sundog.report.arrays import as_pixels
-from sundog.report.overlay import PALETTES, blend, display_scale, grow, outline_region
+from sundog.report.overlay import PALETTES, blend, display_scale, grow, outline_region, scaled
 
 IMAGE = np.full((2, 2, 3), 0.5)
 MAP = np.array([[2.0, -1.0], [0.0, 0.5]])
@@ -19,6 +19,11 @@ def test_blend_by_hand():
     expected = np.array([[[1, 0, 0], [0.25, 0.25, 0.75]], [[0.5, 0.5, 0.5], [0.625, 0.375, 0.375]]])
     np.testing.assert_allclose(out, expected, atol=1e-15)
     assert out.dtype == IMAGE.dtype
+
+
+def test_the_note_says_what_a_map_is_scaled_by():
+    assert scaled(None) == "Each map is scaled by its own maximum."
+    assert "99.5th percentile; higher values are clipped" in scaled(99.5)
 
 
 def test_blend_keeps_bytes_as_bytes():

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sundog.core.errors import InputError
 from sundog.report.arrays import Mask, as_mask, as_pictures, check_count
 from sundog.report.captions import Caption, captions, class_name
-from sundog.report.overlay import SCALED, blend, meaning, outline_region
+from sundog.report.overlay import blend, meaning, outline_region, scaled
 from sundog.report.sheet import Sheet
 from sundog.report.style import INK, MUTED, style
 
@@ -131,7 +131,8 @@ def compare_grid(
             sheet.key(meaning(palette))
             outlined = "" if masks is None else "Dashed outline: where the cue is. "
             sheet.note(
-                f"{outlined}{SCALED} Under each map: what that model predicts, ✓ right, ✗ wrong.",
+                f"{outlined}{scaled(percentile)} "
+                "Under each map: what that model predicts, ✓ right, ✗ wrong.",
                 lines=1,
             )
             figures.append(sheet.figure)

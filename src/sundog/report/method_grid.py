@@ -13,7 +13,7 @@ from sundog.core.errors import InputError
 from sundog.report.arrays import Pixels, as_pictures, check_count
 from sundog.report.captions import KEY, Caption, captions
 from sundog.report.curves import area, dress, legend_line, looks
-from sundog.report.overlay import SCALED, blend, meaning
+from sundog.report.overlay import blend, meaning, scaled
 from sundog.report.sheet import Sheet
 from sundog.report.style import INK, MUTED, style
 
@@ -92,7 +92,7 @@ def method_grid(
     steps = _steps(curves, fractions, len(pictures))
     names = list(maps)
     look = looks({name: name in controls for name in dict.fromkeys([*names, *(curves or {})])})
-    note = f"{SCALED} {KEY[0].upper()}{KEY[1:]}."
+    note = f"{scaled(percentile)} {KEY[0].upper()}{KEY[1:]}."
     figures = []
     with style():
         for first_method in range(0, len(names), methods_per_page):

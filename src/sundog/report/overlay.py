@@ -50,6 +50,13 @@ def get_palette(name: str) -> Palette:
 SCALED = "Each map is scaled by its own maximum."
 
 
+def scaled(percentile: float | None) -> str:
+    """Return what a map is scaled by, in a sentence; ``percentile`` as in :func:`display_scale`."""
+    if percentile is None:
+        return SCALED
+    return f"Each map is scaled by its own {percentile:g}th percentile; higher values are clipped."
+
+
 def meaning(name: str) -> list[tuple[tuple[float, float, float], str]]:
     """Return the legend of a palette: colour and what it says of the explained class."""
     palette = get_palette(name)
