@@ -23,6 +23,7 @@ from sundog.core.inspection.feedback import blank_feedback, read_feedback
 from sundog.core.inspection.query import Query
 from sundog.data.arrays import from_arrays
 from sundog.models.classifier import Classifier
+from sundog.report import page
 
 PER_CLASS = 150
 SIDE = 32
@@ -76,6 +77,18 @@ def classifier(biased=True):
 
 
 SETTINGS = SearchSettings(max_tags=2, permutations=500)
+
+
+@pytest.fixture
+def no_pictures(monkeypatch):
+    """Pages are written with their words alone: drawing costs ten times the search.
+
+    The run of the module and the command line draw theirs.
+    """
+    monkeypatch.setattr(page, "encode", lambda *_, **__: page.Encoded("data:,", 1, 1))
+
+
+undrawn = pytest.mark.usefixtures("no_pictures")
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +157,7 @@ def test_evidence_images_have_cards_and_files_and_random_samples_are_of_the_righ
                 assert evidence.tagged == (evidence.strip == "present")
 
 
+@undrawn
 def test_an_unbiased_classifier_has_no_finding_and_the_page_says_what_goes_unseen(tmp_path, cache):
     images, _ = image_set()
     subject = make_subject(images, classifier(biased=False))
@@ -160,6 +174,7 @@ def test_an_unbiased_classifier_has_no_finding_and_the_page_says_what_goes_unsee
     assert all(c.smallest_detectable is not None for c in run.query.classes)
 
 
+@undrawn
 def test_the_same_run_again_writes_the_same_query(run, tmp_path):
     images, _ = image_set()
     again = inspect_images(
@@ -182,6 +197,7 @@ def test_other_arguments_do_not_go_on_in_the_same_folder(run):
         )
 
 
+@undrawn
 def test_verdicts_change_the_results_and_an_archive_holds_everything(run, tmp_path):
     query = run.query
     for who in ("ann", "bo"):
@@ -208,6 +224,7 @@ def test_verdicts_change_the_results_and_an_archive_holds_everything(run, tmp_pa
     assert write_results(folder).results == done.results
 
 
+@undrawn
 def test_feedback_by_hand_and_feedback_of_another_run(run, tmp_path):
     blank = blank_feedback(run.query, reviewer="cy").to_json()
     blank["answers"][0]["verdict"] = "core"
@@ -225,6 +242,7 @@ def test_feedback_by_hand_and_feedback_of_another_run(run, tmp_path):
         write_results(run.path, feedback_file=path)
 
 
+@undrawn
 def test_the_object_of_the_library_in_five_lines(tmp_path):
     images, _ = image_set()
     analysis = sundog.AnalyzeBias(
@@ -256,6 +274,7 @@ class Redness(Sorter):
         return embeddings[:, 0].copy()
 
 
+@undrawn
 def test_with_a_tagger_and_a_sorter_the_tags_are_tested_and_the_sorter_ranks(tmp_path):
     images, framed = image_set()
     options = {"tagger": "photometric", "progress": False}
@@ -273,6 +292,7 @@ def test_with_a_tagger_and_a_sorter_the_tags_are_tested_and_the_sorter_ranks(tmp
     assert any("ranked by redness" in note for note in found[0].notes)
 
 
+@undrawn
 def test_given_rankings_are_tested_in_either_nesting_and_a_wrong_length_is_refused(tmp_path):
     images, framed = image_set()
     draw = np.random.default_rng(5)
@@ -300,6 +320,7 @@ def test_given_rankings_are_tested_in_either_nesting_and_a_wrong_length_is_refus
         )
 
 
+@undrawn
 def test_combinations_by_the_object_of_the_library(tmp_path):
     images, _ = image_set()
     analysis = sundog.AnalyzeComplexBias(
@@ -337,6 +358,7 @@ def test_wrong_arguments_are_named(arguments, error, tmp_path):
         ).get_potential_biases(save_to_path=tmp_path / "run")
 
 
+@undrawn
 def test_a_class_with_one_image_and_constant_tags_are_reported_not_tested(tmp_path):
     images, _ = image_set()
     few = images.subset([0, *range(PER_CLASS, 2 * PER_CLASS)])
@@ -370,6 +392,7 @@ def test_the_command_line_from_images_to_results(tmp_path, monkeypatch):
     words = ["inspect", str(tmp_path / "images"), "--model", str(tmp_path / "cheat.pt2")]
     words += ["--class-names", "night,day", "--size", str(SIDE), "--taggers", "photometric"]
     words += ["--max-tags", "2", "--permutations", "200", "--out", str(tmp_path / "run")]
+    words += ["--top-k", "2", "--sample", "3"]  # smaller pictures
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
     assert "sundog review" in done.output
