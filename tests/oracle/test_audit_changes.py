@@ -194,13 +194,14 @@ def test_a_cue_that_masks_describe_is_pasted_by_them(images, tmp_path):
     assert [c.after.value for c in found.changes if c.kind == "cue"] == [0, 0]
 
 
-def finding(identity, direction="hurts", metric="accuracy"):
+def finding(identity, direction="hurts", metric="accuracy", class_name="all"):
     effect = Effect(
         metric=metric, present=0.5, absent=0.9, n_present=15, n_absent=45, gap=-0.4, low=-0.6,
         high=-0.2,
     )  # fmt: skip
     return Finding(
-        id=identity, kind="across", class_name="", concepts=("night",), direction=direction,
+        id=identity, kind="hidden" if class_name else "across", class_name=class_name,
+        concepts=("night",), direction=direction,
         effect=effect, significant=True,
     )  # fmt: skip
 
@@ -225,11 +226,11 @@ def test_slices_are_the_images_of_the_first_audit(images, tmp_path):
     found = before_and_after(first, second)
     accuracy, gap = (c for c in found.changes if c.kind == "slice")
     right = [(p == labels) for p in (before, after)]
-    assert accuracy.what == "accuracy of images with night"
+    assert accuracy.what == "accuracy of all images with night"
     assert (accuracy.before.value, accuracy.after.value) == (0.5, 0.9)
     paired = paired_proportions(right[1][night], right[0][night], level=0.975).difference
     assert (accuracy.difference.low, accuracy.difference.high) == (paired.low, paired.high)
-    assert gap.what == "gap in accuracy against images with night"
+    assert gap.what == "gap in accuracy against all images with night"
     assert gap.better == "lower"
     old_gap = proportion_difference(10, 20, 40, 40)
     assert gap.before.value == pytest.approx(0.5)
@@ -244,6 +245,29 @@ def test_slices_are_the_images_of_the_first_audit(images, tmp_path):
     assert overall.difference.value == pytest.approx((54 - 50) / N)
     assert {c.what for c in found.changes if c.kind == "group"} == set()  # 20 images each: too few
     assert "cues" not in " ".join(found.notes)
+
+
+def test_a_slice_of_all_classes_is_compared_inside_each_class(images, tmp_path):
+    """Night is common in class a, which is hard: within the classes it changes nothing."""
+    subject = make_subject(images, classifier("middle"))
+    labels, row = np.arange(N) % CLASSES, np.arange(N)
+    night = (labels == 0) & (row < 45) | (labels > 0) & (row < 15)  # 15 of a, 5 of b, 5 of c
+    hard = (labels == 0) & (row // CLASSES % 2 == 0)  # half of class a, by night and by day
+    before = np.where(hard, 1, labels)
+    first = write_audit(tmp_path / "first", subject, findings=[finding("a" * 16, class_name="")],
+                        sides=sides_of(images, "a" * 16, night), predictions=before)  # fmt: skip
+    freeze_slices(first, subject)
+    second = write_audit(tmp_path / "second", subject, predictions=labels)
+    accuracy, gap = (c for c in changes_since(first, second) if c.kind == "slice")
+    assert accuracy.before.value == pytest.approx(1 - 8 / 25)
+    wrong = [8 / 15, 2 / 5]  # of class a, by night and by day; no other class errs
+    weights = [15 * 5 / 20, 5 * 15 / 20, 5 * 15 / 20]
+    expected = weights[0] * (wrong[0] - wrong[1]) / sum(weights)
+    assert gap.what == "gap in accuracy against images with night"
+    assert gap.before.value == pytest.approx(expected)
+    assert gap.after.value == 0
+    assert gap.difference.value == pytest.approx(-expected)
+    assert gap.difference.low < -expected < 0 < gap.difference.high
 
 
 def test_a_confidence_slice_is_compared_by_confidence(images, tmp_path):

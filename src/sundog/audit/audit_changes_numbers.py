@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64, Shaped
 
+from sundog.bias.strata_tables import mantel_haenszel_gap, tabulate
 from sundog.core.audit.cues import CueRecord
 from sundog.core.audit.measured import Measured
 from sundog.core.audit.summary import Change
@@ -33,11 +34,14 @@ def slice_changes(
     """Return the change of the images with the concept, and of the gap to those without it.
 
     The gap is counted so that it is positive where the finding said that the classifier is worse:
-    a repair lowers it.
+    a repair lowers it. That of a finding over all classes compares images inside their own class
+    (Mantel-Haenszel), as the finding did; its change is the gap of the changes, with an interval no
+    narrower than that of all classes in one.
 
     Args:
         finding: of the earlier audit.
-        rows: its images: present, correct and confidence of before and after.
+        rows: its images: present, correct and confidence of before and after, and the class
+            (``label_after``).
         level: of the intervals.
         tests: numbers that the intervals of the differences are divided over.
     """
@@ -58,9 +62,14 @@ def slice_changes(
         before = mean_interval(old[present], level=level)
         after = mean_interval(new[present], level=level)
         gaps = [welch_gap(v[present], v[~present], level=level) for v in (old, new)]
+    change = minus(with_it, without)
+    if finding.kind == "across":
+        strata = rows["label_after"].to_numpy(np.int64)
+        gaps = [within_classes(values, present, strata, level) for values in (old, new)]
+        moved = new.astype(np.float64) - old.astype(np.float64)
+        change = no_narrower(within_classes(moved, present, strata, strict), change)
     worse_with = gaps[0].value < 0 if finding.direction == "none" else finding.direction == "hurts"
     sign = -1 if worse_with else 1
-    change = minus(with_it, without) if sign > 0 else minus(without, with_it)
     what = _slice_name(finding)
     metric = finding.effect.metric
     return (
@@ -76,7 +85,7 @@ def slice_changes(
             kind="slice",
             before=Measured.of(signed(gaps[0], sign)),
             after=Measured.of(signed(gaps[1], sign)),
-            difference=Measured.of(_simultaneous(change, tests)),
+            difference=Measured.of(_simultaneous(signed(change, sign), tests)),
             better="lower",
         ),
     )
@@ -140,6 +149,25 @@ def minus(a: Estimate, b: Estimate) -> Estimate:
         a.level,
         "mover",
     )
+
+
+def within_classes(
+    values: Shaped[np.ndarray, "images"],
+    present: Hits,
+    strata: Int64[np.ndarray, "images"],
+    level: float,
+) -> Estimate:
+    """Return present - absent, images compared inside their own class only."""
+    _, codes = np.unique(strata, return_inverse=True)
+    table = tabulate(present, ~present, values, codes, count=int(codes.max()) + 1)
+    return mantel_haenszel_gap(table, level=level)
+
+
+def no_narrower(found: Estimate, other: Estimate) -> Estimate:
+    """Return the first estimate; its interval reaches as far to either side as the other's."""
+    below = max(found.value - found.low, other.value - other.low)
+    above = max(found.high - found.value, other.high - other.value)
+    return replace(found, low=found.value - below, high=found.value + above)
 
 
 def signed(found: Estimate, sign: int) -> Estimate:
