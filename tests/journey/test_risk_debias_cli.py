@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from sundog.cli.main import app, main
 from sundog.models.zoo import get_model
+from sundog.report import page
 from sundog.risk.store import load_risk_model
 
 COLOURS = {"red": (200, 40, 40), "green": (40, 200, 40)}
@@ -34,6 +35,12 @@ def failing(capsys, monkeypatch, *arguments):
         main()
     assert stop.value.code == 2
     return " ".join(capsys.readouterr().err.split())
+
+
+@pytest.fixture
+def no_pictures(monkeypatch):
+    """Pages are written with their words alone, where no test looks at pictures."""
+    monkeypatch.setattr(page, "encode", lambda *_, **__: page.Encoded("data:,", 1, 1))
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +119,7 @@ def test_risk_scores_every_image_and_says_what_was_left_out(images, model, tmp_p
     assert "least represented" in page.lower()
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_risk_is_repeated_from_its_folder_and_refuses_other_arguments(
     images, model, tmp_path, capsys, monkeypatch
 ):
@@ -139,6 +147,7 @@ def test_risk_says_what_is_wrong(images, model, tmp_path, capsys, monkeypatch):
     )
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_an_ensemble_from_the_command_line(images, model, tmp_path):
     other = tmp_path / "other"
     run("train", images, "--out", other, *QUICK, "--device", "cpu", "--seed", 7)
