@@ -204,7 +204,11 @@ def schema(name: str) -> str:
 def cli_page() -> str:
     """Return the page of the command line: what --help prints."""
     plain = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"}
-    lines = ["# Command line", "", "Every command exits with 0, or with 2 and one message.", ""]
+    codes = (
+        "Every command exits with 0, or with 2 and one message; `audit`, `check` and `doctor` "
+        "exit with 1 if a stage, a gate or a check failed."
+    )
+    lines = ["# Command line", "", codes, ""]
     for command in ((), *((name,) for name in COMMANDS)):
         text = subprocess.run(
             [sys.executable, "-m", "sundog", *command, "--help"],
