@@ -106,7 +106,7 @@ def _left_out(found: AuditVerdicts, used: set[str]) -> list[str]:
 def _nothing(found: AuditVerdicts, *, ranked: int) -> InputError:
     claims = [*(c.id for c in found.cues), *(f.id for f in found.findings)]
     counts: Counter[str] = Counter(found.decision(i) for i in claims)
-    got = f"{len(found.cues)} cues and {len(found.findings)} findings"
+    got = f"{_count(len(found.cues), 'cue')} and {_count(len(found.findings), 'finding')}"
     if counts:
         got += f": {_listed(counts)}"
     if ranked:
@@ -125,6 +125,10 @@ def _nothing(found: AuditVerdicts, *, ranked: int) -> InputError:
         got=got,
         hint=hint,
     )
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def _listed(counts: Counter[str]) -> str:

@@ -26,7 +26,7 @@ MOST_NAMED = 3
 def cue_claim(cue: CueFacts, effect: Effect) -> Sentence:
     """Say how many predictions the component drags with it, and how much accuracy hangs on it."""
     one = len(cue.classes) == 1
-    goal: Sentence = sentence("“", name(cue.classes[0]), "”") if one else sentence("its own class")
+    goal: Sentence = sentence("“", name(cue.classes[0]), "”") if one else sentence("the class it comes from")
     source = sentence("from images of ", _classes(cue.classes))
     start = sentence("Moved ", source, f" into {cue.flip.n:,} images of other classes, it turns ")
     moved = sentence(start, strong(_share(cue.flip)), " of the predictions into ", goal)
@@ -103,7 +103,7 @@ def cue_facts(cue: CueFacts) -> list[tuple[str, str, str]]:
 
 def _classes(names: Sequence[str]) -> Sentence:
     if len(names) > MOST_NAMED:
-        return sentence(f"{len(names)} classes, each with its own")
+        return sentence(f"{len(names)} classes (each has its own)")
     return quoted(names, joint="or")
 
 
