@@ -205,8 +205,8 @@ def cli_page() -> str:
     """Return the page of the command line: what --help prints."""
     plain = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"}
     codes = (
-        "Every command exits with 0, or with 2 and one message; `audit`, `check` and `doctor` "
-        "exit with 1 if a stage, a gate or a check failed."
+        "Every command exits with 0, or with 2 and one message; `audit` and `doctor` exit with 1 "
+        "if a stage or a check failed, `check` with 3 if a gate did."
     )
     lines = ["# Command line", "", codes, ""]
     for command in ((), *((name,) for name in COMMANDS)):
