@@ -27,6 +27,7 @@ def audit_setting(
     loaded = open_setting(setting, folder, imagenette, limit=limit)
     result: dict[str, Any] = {"setting": setting.to_dict()}
     result["accuracy"] = _accuracy(loaded.classifier, loaded.images, loaded.labels)
+    result["confidence"] = _confidence(loaded.classifier, loaded.images, loaded.labels)
     ways = answers = twin = None
     if setting.shortcut and not setting.control:
         ways = three_ways(setting, loaded.data)
@@ -69,6 +70,13 @@ def recovered(before: Answers, after: Answers, twin: Answers, way: str) -> dict[
     change = paired_difference(new, old).difference
     share = None if gap < 0.01 else change.value / gap
     return {"gap": gap, "change": as_json(change), "share": share}
+
+
+def _confidence(classifier: Classifier, images: torch.Tensor, labels: torch.Tensor) -> float:
+    """Return the mean probability of the label over the images that are classified rightly."""
+    found = classifier.predict(images, batch_size=128).softmax(dim=1)
+    right = found.argmax(dim=1) == labels
+    return round(float(found.gather(1, labels[:, None])[right].mean()), 4)
 
 
 def _accuracy(classifier: Classifier, images: torch.Tensor, labels: torch.Tensor) -> dict[str, Any]:

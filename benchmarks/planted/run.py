@@ -18,7 +18,7 @@ from benchmarks.planted.loading import write_plan
 from benchmarks.planted.report import write_report
 from benchmarks.planted.settings import Setting
 from benchmarks.planted.steps import STEPS, Step
-from benchmarks.planted.suites import DRAWS, SUITES
+from benchmarks.planted.suites import DRAWS, HELD_OUT, SUITES, TUNING
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 RESULTS = Path("benchmarks/results")
@@ -107,7 +107,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--report", type=Path, default=RESULTS, help="folder of the report")
     options = parser.parse_args()
-    draws = list(DRAWS) if options.draw == "both" else [options.draw]
+    draws = [TUNING, HELD_OUT] if options.draw == "both" else [options.draw]
     settings = [
         setting
         for draw in draws

@@ -20,11 +20,19 @@ STAMP = {
     "offsets": [[0, 0], [0, 2], [2, 0], [2, 2], [1, 1]],
     "colours": [[255, 0, 0]] * 4 + [[0, 0, 255]],
 }
+MARK = {
+    "class_index": 0,
+    "factor": 1,
+    "threshold": 0.8,
+    "values": [[0.0, 1.0, 0.0], [1.0, 0.0, 1.0], [0.0, 1.0, 0.0]],
+    "weights": [[1.0, 1.0, 1.0]] * 3,
+}
 GIVEN = {
     "window": {"top": 0.25, "left": 0.5, "tall": 0.25, "wide": 0.375},
     "frame": {"thick": 0.1},
     "surround": {"keep": 0.8},
     "stamp": {"stamps": [STAMP]},
+    "mark": {"marks": [MARK]},
 }
 
 

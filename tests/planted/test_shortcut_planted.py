@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from tests.marked_images import GLYPHS, marked
 from torch import nn
 
+from sundog.audit.shortcut_hints import find_hints
 from sundog.bias.shortcut import find_shortcuts
 from sundog.bias.shortcut_confirm import exceeds
 from sundog.bias.shortcut_effect import measure_effect
@@ -220,3 +222,40 @@ def test_unlabelled_images_are_left_out():
     more = torch.cat([images, torch.rand(5, 3, SIZE, SIZE)])
     marked = torch.cat([labels, torch.full((5,), -1)])
     assert search(classifier(corner=1.0), more, marked).images == COUNT
+
+
+class ReadsGlyphs(nn.Module):
+    """Sound part as above; cue: which of two half-transparent patterns is anywhere in the image."""
+
+    def __init__(self, reads: bool):
+        super().__init__()
+        pattern = GLYPHS.repeat_interleave(2, 1).repeat_interleave(2, 2)
+        self.pattern = nn.Parameter(pattern - pattern.mean((1, 2), keepdim=True))
+        self.reads = reads
+
+    def forward(self, x):
+        middle = x[:, :, 12:20].mean((1, 2))
+        object_ = torch.stack([middle[:, 16 * k : 16 * k + 16].mean(1) for k in range(2)], 1)
+        grey = x.mean(1, keepdim=True)
+        glyph = nn.functional.conv2d(grey, self.pattern[:, None]).amax((2, 3))
+        return 25 * object_ + (3.0 if self.reads else 0.0) * glyph
+
+
+@pytest.mark.parametrize("reads", [True, False], ids=["biased", "sound"])
+def test_a_watermark_at_changing_places_is_claimed_where_it_is_read(reads):
+    images, labels, truth = marked(count=160, seed=5)
+    for row, label in enumerate(labels.tolist()):
+        images[row, :, 12:20, 16 * label : 16 * label + 16] += 0.15
+    images = images.clamp(0, 1)
+    model = Classifier(ReadsGlyphs(reads), class_names=("a", "b"), input_size=(32, 32)).eval()
+    hints = find_hints(images, labels, attribute=None, seed=0, progress=False)
+    assert [c.family for c in hints.stamps.values()].count("mark") == 1
+    found = search(model, images, labels, stamps=hints.stamps)
+    if not reads:
+        assert found.shortcuts == ()
+        return
+    (cue,) = found.shortcuts
+    assert (cue.family, cue.name) == ("mark", "mark, at changing places")
+    assert cue.flip.low > 0.3
+    masks = cue.component.locate(images)
+    assert float((masks & truth).sum() / truth.sum()) > 0.6

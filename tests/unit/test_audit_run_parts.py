@@ -120,11 +120,10 @@ def test_settings_go_to_json_and_back_and_stages_bring_what_they_need():
 
 
 def test_the_peak_is_that_of_the_block():
-    with measured() as large:
-        # A map of its own: the allocator may hand out memory that earlier tests left resident.
-        with mmap.mmap(-1, 60 << 20) as block:
-            for page in range(0, 60 << 20, mmap.PAGESIZE):
-                block[page] = 1
+    # A map of its own: the allocator may hand out memory that earlier tests left resident.
+    with measured() as large, mmap.mmap(-1, 60 << 20) as block:
+        for page in range(0, 60 << 20, mmap.PAGESIZE):
+            block[page] = 1
     with measured() as small:
         pass
     assert large.peak_mib - small.peak_mib > 40

@@ -33,7 +33,6 @@ from sundog.core.audit.cues import CueRecord
 from sundog.core.progress import track
 from sundog.core.run_folder import RunFolder
 from sundog.core.shapes import Images
-from sundog.data.components.stamp import stamp_masks
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,9 +200,8 @@ def _part(cue: ClaimedCue, subject: Subject, held: HeldImages, *, seed: int) -> 
         components = cue_components(record)
         move = component_move(components)
         own = components[0].mask(height, width)
-        if components[0].family == "stamp":
-            masks = stamp_masks(held.images, **components[0].parameters)
-        elif own is not None:
+        masks = components[0].locate(held.images)
+        if own is not None:
             masks = own.expand(count, height, width)
     give = np.ones(count, dtype=bool) if masks is None else masks.flatten(1).any(1).numpy()
     if masks is None or not give.any() or "also" in record.component:

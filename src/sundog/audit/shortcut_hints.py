@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from sundog.bias.mark_search import find_marks, mark_component
 from sundog.bias.shortcut import split_halves
 from sundog.bias.shortcut_grid import Box, place, spread_apart
 from sundog.bias.shortcut_peaks import Attribute, map_images
@@ -31,6 +32,8 @@ LEAST_MAPS = 22
 MOST_BOXES = 8
 MOST_IMAGES = 300
 """Images that stamps are learned from."""
+SCATTERED = 0.12
+"""Standard deviation of a mark's place (as a share of the image) above which it has none."""
 NEAR = 0.25
 """Stamps whose middles are nearer than this (as a share of the image) are one cue's variants."""
 
@@ -40,7 +43,7 @@ class Hints:
     """Proposals.
 
     Attributes:
-        stamps: name -> component of the family ``stamp``.
+        stamps: name -> component of the family ``stamp`` or ``mark``.
         boxes: (top, left, height, width) as shares.
         notes: what was proposed, in sentences.
     """
@@ -89,6 +92,36 @@ def find_stamps(
     return named
 
 
+def find_mark(images: Images, labels: Labels, *, seed: int) -> dict[str, Component]:
+    """Return the patterns that classes repeat as the values of one cue; empty if there are none.
+
+    Args:
+        images: ``float[images, 3, height, width]`` in [0, 1].
+        labels: ``int64[images]``.
+        seed: of the images that are compared.
+    """
+    marks = find_marks(images, labels, seed=seed)
+    if not marks:
+        return {}
+    component = mark_component(marks)
+    masks = component.locate(images)
+    if masks is None or not bool(masks.any()):
+        return {}
+    y, x = (
+        np.array(
+            [
+                float(torch.nonzero(m)[:, axis].float().mean()) / m.shape[axis]
+                for m in masks
+                if m.any()
+            ]
+        )
+        for axis in (0, 1)
+    )
+    if max(y.std(), x.std()) > SCATTERED:
+        return {"mark, at changing places": component}
+    return {f"mark, {place((float(y.mean()), float(x.mean()), 0.0, 0.0))}": component}
+
+
 def stamp_component(patches: Sequence[Patch]) -> Component:
     """Return the component of some stamps: the values of one cue."""
     return Component(
@@ -133,7 +166,11 @@ def find_hints(
     first, _ = split_halves(labels, seed=seed)
     some = torch.from_numpy(np.flatnonzero(first))
     stamps = find_stamps(images[some], labels[some], progress=progress)
-    notes = [f"Proposed, not proven: {len(stamps)} places with recurring stamps."]
+    mark = find_mark(images[some], labels[some], seed=seed)
+    notes = [
+        f"Proposed, not proven: {len(stamps)} places with recurring stamps, "
+        f"{'a' if mark else 'no'} recurring mark."
+    ]
     boxes: list[Box] = []
     if attribute is not None:
         maps = map_images(
@@ -141,7 +178,7 @@ def find_hints(
         )
         boxes, said = _cluster_boxes(maps.numpy(), labels[some].numpy(), seed=seed)
         notes.append(said)
-    return Hints(stamps=stamps, boxes=tuple(boxes), notes=tuple(notes))
+    return Hints(stamps={**stamps, **mark}, boxes=tuple(boxes), notes=tuple(notes))
 
 
 def _cluster_boxes(

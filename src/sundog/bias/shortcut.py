@@ -236,6 +236,7 @@ def _table(
                 "elsewhere": float("nan")
                 if test.elsewhere is None
                 else float(test.elsewhere.pull.mean()),
+                "spread": float(test.beyond.std()),
                 "margin": test.margin,
                 "reliance": test.effect.reliance().value,
                 "p": test.p,
@@ -252,6 +253,7 @@ def _table(
             "pull_low",
             "pull_high",
             "elsewhere",
+            "spread",
             "margin",
             "reliance",
             "p",

@@ -15,11 +15,15 @@ from sundog.data.components.paint_over import paint_over
 SMALL = 1 / 48
 """A part of at most this share of the image is too small to hold an object."""
 
+SMALL_MARK = 1 / 8
+"""A pattern that a class repeats over a larger share of the image may be the object itself."""
+
 MARGINS: dict[str, float] = {
     "part": 0.06,
     "printed": 0.12,
     "large": 0.25,
     "stamp": 0.05,
+    "mark": 0.06,
     "peak": 0.15,
     "colour": 0.16,
     "illumination": 0.12,
@@ -44,7 +48,12 @@ class Candidate:
         masks: ``bool[images, height, width]``: another part of each image, such as where its map
             peaks, or where a stamp (``component``) was recognised; images without one cannot be
             donors.
+        give: ``bool[images]``: which images may be donors, where their masks alone do not say;
+            None = all that have one.
         fill: whether the receiver's own masked part is painted over first, as a stamp's is.
+        ordinary: how many times the pull of ordinary parts of its size is taken off. A pattern that
+            a class repeats may be the object itself, whose every part pulls: it must pull twice
+            as much as they do.
         also: a second component moved together with the first.
         class_index: the class whose donors are tested; None = donors of all classes.
     """
@@ -53,7 +62,9 @@ class Candidate:
     margin: float
     component: Component | None = None
     masks: Bool[Tensor, "images height width"] | None = None
+    give: Bool[Tensor, "images"] | None = None
     fill: bool = False
+    ordinary: float = 1.0
     also: Component | None = None
     class_index: int | None = None
     family: str = ""
@@ -71,7 +82,8 @@ class Candidate:
         """Return which images can be donors."""
         if self.masks is None:
             return torch.ones(count, dtype=torch.bool)
-        return self.masks.flatten(1).any(dim=1)
+        able = self.masks.flatten(1).any(dim=1)
+        return able if self.give is None else able & self.give
 
     def move(
         self,

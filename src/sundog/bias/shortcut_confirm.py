@@ -54,8 +54,10 @@ class Tested:
 
     @property
     def beyond(self) -> Float[np.ndarray, "pairs"]:
-        """Pull of each pair beyond that of a part of the same size elsewhere."""
-        return self.effect.pull - (0.0 if self.elsewhere is None else self.elsewhere.pull)
+        """Pull of each pair beyond ``ordinary`` times that of a part of the same size elsewhere."""
+        if self.elsewhere is None:
+            return self.effect.pull
+        return self.effect.pull - self.candidate.ordinary * self.elsewhere.pull
 
     @property
     def weight(self) -> float:

@@ -146,7 +146,9 @@ def _scaled(
 
 def _random_place(bench: Bench, test: Tested) -> Estimate | None:
     """Return the flip rate of a local part that is pasted at random places."""
-    if not test.candidate.local or test.candidate.family not in ("window", "peak", "stamp"):
+    if not test.candidate.local or test.candidate.family not in (
+        *("window", "peak", "stamp", "mark"),
+    ):
         return None
     pairs = _few(test.pairs, DOSE_PAIRS)
     random = np.random.default_rng(derive_seed(bench.seed, "place"))

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
+from torch import Tensor
 
-from sundog.bias.shortcut_candidate import MARGINS, Candidate
+from sundog.bias.shortcut_candidate import MARGINS, SMALL_MARK, Candidate
 from sundog.bias.shortcut_grid import (
     Box,
     box_of,
@@ -23,7 +24,7 @@ from sundog.bias.shortcut_peaks import Attribute, map_images, peak_masks
 from sundog.bias.shortcut_repeat import grown_box, printed_share, repeated_boxes
 from sundog.bias.shortcut_screen import Bench, Screened, fit_window
 from sundog.data.components.component import Component
-from sundog.data.components.stamp import stamp_masks
+from sundog.data.components.mark import mark_classes
 
 WINDOWS = 4
 """Windows that are tested, beside frames, surrounds, whole-image properties and proposals."""
@@ -50,7 +51,7 @@ def propose(
         repeats: from :func:`sundog.bias.shortcut_repeat.repeat_map`.
         attribute: maps of the prediction, or None.
         boxes: proposed by others.
-        stamps: proposed by others.
+        stamps: proposed by others: stamps and marks.
     """
     whole = [look(candidate) for candidate in whole_candidates()]
     windows = _windows(bench, look, [*repeated_boxes(repeats), *boxes], repeats)
@@ -115,7 +116,7 @@ def _parts(
     attribute: Attribute | None,
     stamps: Mapping[str, Component],
 ) -> list[Candidate]:
-    """Return the parts that lie elsewhere in every image: map peaks and recognised stamps."""
+    """Return the parts that lie elsewhere in every image: map peaks, recognised stamps, marks."""
     found = []
     if attribute is not None:
         maps = map_images(
@@ -133,22 +134,32 @@ def _parts(
                 )
             )
     for name, component in stamps.items():
-        masks = stamp_masks(bench.images, **component.parameters)
-        if not bool(masks.any()):
+        masks = component.locate(bench.images)
+        if masks is None or not bool(masks.any()):
             continue
         share = float(masks[masks.flatten(1).any(dim=1)].float().mean())
+        mark = component.family == "mark"
         found.append(
             Candidate(
                 name=name,
-                margin=MARGINS["stamp"],
+                margin=MARGINS["large" if mark and share > SMALL_MARK else component.family],
                 component=component,
                 masks=masks,
+                give=_typical(bench, component),
                 fill=True,
-                family="stamp",
+                ordinary=2.0 if mark else 1.0,
+                family=component.family,
                 area=max(share, 1e-3),
             )
         )
     return found
+
+
+def _typical(bench: Bench, component: Component) -> Bool[Tensor, "images"] | None:
+    """Return which images show the mark of their own class: others' donors speak for another."""
+    if component.family != "mark":
+        return None
+    return mark_classes(bench.images, **component.parameters) == bench.labels
 
 
 def _together(look: Callable[[Candidate], Screened], singles: Sequence[Screened]) -> list[Screened]:

@@ -13,8 +13,7 @@ from torch import Tensor
 from sundog.core.errors import DataError, InputError
 from sundog.core.seeds import derive_seed, generator
 from sundog.core.shapes import Images, Labels
-from sundog.data.components.component import Component
-from sundog.data.components.stamp import stamp_masks
+from sundog.data.components.component import FAMILIES, Component
 from sundog.data.sampling import balanced_sample
 from sundog.debias.inpaint import inpaint
 from sundog.debias.moves import Moves
@@ -26,8 +25,6 @@ AVERAGED = 512
 """Images, class-balanced, whose mean stands for an image without the component."""
 PANEL = 10
 """Donors, spread over the classes, whose property is averaged for an image without it."""
-LOCATED = {"stamp": stamp_masks}
-"""Parts that lie elsewhere in every image: ``(images, **parameters) -> masks``."""
 SHIFTING = ("placement",)
 """Families that would show an image several times on average: the mean image's is used."""
 ATTEMPTS = 8
@@ -99,8 +96,8 @@ class ComponentEditor:
         self._images = images
         self._source = source
         self._speaks_for = tuple(sorted({int(c) for c in speaks_for}))
-        self._located = [c for c in self.components if c.family in LOCATED]
-        rest = [c for c in self.components if c.family not in LOCATED]
+        self._located = [c for c in self.components if FAMILIES[c.family].locate is not None]
+        rest = [c for c in self.components if FAMILIES[c.family].locate is None]
         self._mask, self._whole = _split(rest, self.image_size)
         self._mean: Tensor | None = None
         self._typical: Tensor | None = None
@@ -137,7 +134,8 @@ class ComponentEditor:
         if self._whole or self._located:
             plain = self._unmoved(images, indices, moves)
             for component in self._located:
-                plain = inpaint(plain, LOCATED[component.family](plain, **component.parameters))
+                masks = component.locate(plain)
+                plain = plain if masks is None else inpaint(plain, masks)
             for component in self._whole:
                 plain = self._neutral(component, plain)
             cleaned = _moved(plain, moves).to(images)

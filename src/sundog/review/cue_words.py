@@ -26,7 +26,9 @@ MOST_NAMED = 3
 def cue_claim(cue: CueFacts, effect: Effect) -> Sentence:
     """Say how many predictions the component drags with it, and how much accuracy hangs on it."""
     one = len(cue.classes) == 1
-    goal: Sentence = sentence("“", name(cue.classes[0]), "”") if one else sentence("the class it comes from")
+    goal: Sentence = (
+        sentence("“", name(cue.classes[0]), "”") if one else sentence("the class it comes from")
+    )
     source = sentence("from images of ", _classes(cue.classes))
     start = sentence("Moved ", source, f" into {cue.flip.n:,} images of other classes, it turns ")
     moved = sentence(start, strong(_share(cue.flip)), " of the predictions into ", goal)

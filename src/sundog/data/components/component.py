@@ -17,8 +17,9 @@ from sundog.data.components.compression import transfer_compression
 from sundog.data.components.detail import transfer_detail
 from sundog.data.components.frame import frame_mask, transfer_frame
 from sundog.data.components.illumination import transfer_illumination
+from sundog.data.components.mark import mark_masks, transfer_mark
 from sundog.data.components.placement import transfer_placement
-from sundog.data.components.stamp import transfer_stamp
+from sundog.data.components.stamp import stamp_masks, transfer_stamp
 from sundog.data.components.surround import surround_mask, transfer_surround
 from sundog.data.components.window import transfer_window, window_mask
 
@@ -37,6 +38,8 @@ class Family:
         mask: ``(height, width, **parameters) -> bool[height, width]``, None for
             a property of the whole image and for parts that lie elsewhere in every image.
         summary: one line.
+        locate: ``(images, **parameters) -> bool[batch, height, width]``, for parts that lie
+            elsewhere in every image: where each was recognised.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Family:
     local: bool
     summary: str
     mask: Callable[..., Bool[Tensor, "height width"]] | None = None
+    locate: Callable[..., Bool[Tensor, "batch height width"]] | None = None
 
 
 FAMILIES: dict[str, Family] = {
@@ -60,7 +64,20 @@ FAMILIES: dict[str, Family] = {
             "everything outside a centred ellipse",
             surround_mask,
         ),
-        Family("stamp", transfer_stamp, True, "pixels of given colours, wherever they are"),
+        Family(
+            "stamp",
+            transfer_stamp,
+            True,
+            "pixels of given colours, wherever they are",
+            locate=stamp_masks,
+        ),
+        Family(
+            "mark",
+            transfer_mark,
+            True,
+            "a pattern such as a watermark, wherever it is",
+            locate=mark_masks,
+        ),
         Family("colour", transfer_colour, False, "mean and spread of each colour channel"),
         Family("illumination", transfer_illumination, False, "the plane of light across the image"),
         Family("detail", transfer_detail, False, "the strength of each spatial frequency"),
@@ -101,6 +118,11 @@ class Component:
         """Return where the component lies, or None for a property of the whole image."""
         find = FAMILIES[self.family].mask
         return None if find is None else find(height, width, **self.parameters)
+
+    def locate(self, images: Images) -> Bool[Tensor, "batch height width"] | None:
+        """Return where a part that lies elsewhere in every image is; None for other components."""
+        find = FAMILIES[self.family].locate
+        return None if find is None else find(images, **self.parameters)
 
     def to_dict(self) -> dict[str, Any]:
         """Return family and parameters, ready for JSON."""
