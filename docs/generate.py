@@ -122,9 +122,12 @@ def concepts_page() -> str:
         lines += ["|" + "---|" * len(columns)]
         lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in r) + " |" for r in rows]
         table = TAGGERS if kind == "taggers" else SORTERS
+        shown: dict[str, str] = {}  # a function has one anchor, also if two rows are built by it
         for row in table.values():
-            build = row.build
-            lines += ["", f"### {row.name}", "", f"::: {build.__module__}.{build.__qualname__}"]
+            path = _path(row.build)
+            same = f"Built as [{shown[path]}](#{shown[path]}) is." if path in shown else ""
+            lines += ["", f"### {row.name}", "", same or f"::: {path}"]
+            shown.setdefault(path, row.name)
         lines += [""]
     lines += ["## Photometric tags", "", "| tag | score |", "|---|---|"]
     lines += [
@@ -228,8 +231,13 @@ def api_page() -> str:
     lines = ["# Python", "", "Everything in this section is imported from `sundog`.", ""]
     shown = [_path(getattr(sundog, name)) for name in sundog.__all__]
     lines += [line for path in shown for line in (f"::: {path}", "")]
+    shown += [_risk_path(row) for row in RISKS.values()]  # one anchor per name: theirs is there
+    risk = (
+        "Names of `sundog.risk`; the methods are described on "
+        "[their own page](repairs.md#parameters-of-the-risk-methods)."
+    )
     for title, text, paths in (
-        ("Risk", "Names of `sundog.risk`.", _risk_paths()),
+        ("Risk", risk, _risk_paths()),
         ("Debiasing", "Each is imported from the file that it is named with.", DEBIASING),
     ):
         lines += [f"## {title}", "", text, ""]
@@ -239,6 +247,10 @@ def api_page() -> str:
 
 def _path(value: Any) -> str:
     return f"{value.__module__}.{value.__qualname__}"
+
+
+def _risk_path(row: Any) -> str:
+    return str(row.home).replace(":", ".")
 
 
 def _risk_paths() -> list[str]:
@@ -262,7 +274,7 @@ def repairs_page() -> str:
         lines += [""]
     lines += ["## Parameters of the risk methods", ""]
     for row in RISKS.values():
-        lines += [f"### {row.name}", "", f"::: {row.home.replace(':', '.')}", ""]
+        lines += [f"### {row.name}", "", f"::: {_risk_path(row)}", ""]
     return "\n".join(lines)
 
 

@@ -38,7 +38,11 @@ def built():
 
 
 @pytest.mark.parametrize(
-    "page", ["reference/methods.md", "reference/cli.md", "reference/api.md", "reference/repairs.md"]
+    "page",
+    [
+        *("reference/methods.md", "reference/cli.md", "reference/api.md", "reference/repairs.md"),
+        "reference/concepts.md",
+    ],
 )
 def test_reference_page_is_up_to_date(built, page):
     text = built.PAGES[page]()
@@ -48,6 +52,18 @@ def test_reference_page_is_up_to_date(built, page):
 def test_every_method_has_a_section():
     text = (DOCS / "reference/methods.md").read_text(encoding="utf-8")
     assert re.findall(r"^## (\w+)$", text, re.MULTILINE) == list(METHODS)
+
+
+def test_every_name_is_described_once():
+    """A second description is a second anchor of one name: ``mkdocs build --strict`` refuses it."""
+    pages = sorted((DOCS / "reference").glob("*.md"))
+    names = [
+        name
+        for page in pages
+        for name in re.findall(r"^::: (\S+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    ]
+    assert len(names) > 100
+    assert sorted(names) == sorted(set(names))
 
 
 def test_every_page_of_the_navigation_exists():
