@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from sundog.core.errors import InputError
 from sundog.core.statistics import (
     benjamini_hochberg,
     bootstrap_interval,
@@ -172,6 +173,26 @@ def test_wilcoxon_with_ties_is_scipys_normal_approximation():
 def test_benjamini_hochberg_is_scipys():
     p = RNG.uniform(size=50) ** 2
     assert benjamini_hochberg(p) == pytest.approx(stats.false_discovery_control(p), rel=1e-12)
+
+
+def test_weighted_holm_by_its_step_down_definition():
+    random = np.random.default_rng(4)
+    for _ in range(20):
+        p, w = random.random(7) ** 3, random.random(7) + 0.05
+        adjusted = holm(p, weights=w)
+        for alpha in (0.01, 0.05, 0.2):
+            rejected, order = set(), np.argsort(p / w)
+            for rank, index in enumerate(order):
+                if p[index] > alpha * w[index] / w[order[rank:]].sum():
+                    break
+                rejected.add(int(index))
+            assert {int(i) for i in np.flatnonzero(adjusted <= alpha + 1e-12)} == rejected
+    assert holm(p, weights=np.full(7, 3.0)) == pytest.approx(holm(p), rel=1e-12)
+    assert np.isnan(holm([0.01, np.nan], weights=[1, 5])).tolist() == [False, True]
+    assert holm([0.01, np.nan], weights=[1, 5])[0] == pytest.approx(0.01)
+    for bad in ([1.0], [1.0, 0.0], [1.0, np.nan]):
+        with pytest.raises(InputError, match="positive"):
+            holm([0.1, 0.2], weights=bad)
 
 
 def test_holm_by_its_step_down_definition():

@@ -11,6 +11,7 @@ from sundog.bias.shortcut import find_shortcuts
 from sundog.bias.shortcut_confirm import exceeds
 from sundog.bias.shortcut_effect import measure_effect
 from sundog.bias.shortcut_pairs import draw_pairs
+from sundog.bias.shortcut_repeat import print_carriers
 from sundog.core.errors import InputError
 from sundog.data.components.component import Component
 from sundog.models.classifier import Classifier
@@ -222,6 +223,19 @@ def test_unlabelled_images_are_left_out():
     more = torch.cat([images, torch.rand(5, 3, SIZE, SIZE)])
     marked = torch.cat([labels, torch.full((5,), -1)])
     assert search(classifier(corner=1.0), more, marked).images == COUNT
+
+
+def test_donors_of_a_print_are_the_images_that_carry_it():
+    images, labels = world(corner=True)
+    bare = torch.arange(COUNT) % 10 == 0
+    fresh, _ = world(seed=9)
+    images[bare] = fresh[bare]
+    among = np.arange(COUNT) < 100
+    box = (19 / SIZE, 19 / SIZE, 5 / SIZE, 5 / SIZE)
+    carries = print_carriers(images, labels.numpy(), box, among=among)
+    assert (carries == ~bare.numpy()).all()
+    elsewhere = (0.0, 0.0, 5 / SIZE, 5 / SIZE)
+    assert print_carriers(images, labels.numpy(), elsewhere, among=among).all()
 
 
 class ReadsGlyphs(nn.Module):

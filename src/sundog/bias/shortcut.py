@@ -9,6 +9,7 @@ class, on images that proposed nothing, corrected over everything that was teste
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -110,7 +111,13 @@ def find_shortcuts(
             return screen(bench, candidate, first, most=SCREEN_PAIRS)
 
         kept = propose(
-            bench, look, repeats=repeats, attribute=attribute, boxes=boxes, stamps=stamps or {}
+            bench,
+            look,
+            repeats=repeats,
+            among=first,
+            attribute=attribute,
+            boxes=boxes,
+            stamps=stamps or {},
         )
         bar.update(task, description="testing components", total=len(kept), completed=0)
         tests: list[Tested] = []
@@ -198,16 +205,17 @@ def _tests(bench: Bench, screened: Screened, among: Bool[np.ndarray, "images"]) 
     """Test a candidate over all donor classes, and for the class that stood out in screening."""
     candidate = screened.candidate
     if screened.hopeless:
-        test = try_candidate(bench, candidate, among, most=HOPELESS_PAIRS)
-        return [] if test is None else [test]
-    found = [try_candidate(bench, candidate, among, most=CONFIRM_PAIRS)]
-    if screened.best_class is not None and _class_count(bench.labels) > 2:
-        found.append(
-            try_candidate(
-                bench, candidate, among, most=CLASS_PAIRS, class_index=screened.best_class
-            )
-        )
-    return [test for test in found if test is not None]
+        found = [try_candidate(bench, candidate, among, most=HOPELESS_PAIRS)]
+    else:
+        found = [try_candidate(bench, candidate, among, most=CONFIRM_PAIRS)]
+        if screened.best_class is not None and _class_count(bench.labels) > 2:
+            one = screened.best_class
+            found.append(try_candidate(bench, candidate, among, most=CLASS_PAIRS, class_index=one))
+    return [
+        replace(test, prior=screened.pooled if test.class_index is None else screened.alone)
+        for test in found
+        if test is not None
+    ]
 
 
 def _table(

@@ -48,12 +48,11 @@ class Candidate:
         masks: ``bool[images, height, width]``: another part of each image, such as where its map
             peaks, or where a stamp (``component``) was recognised; images without one cannot be
             donors.
-        give: ``bool[images]``: which images may be donors, where their masks alone do not say;
-            None = all that have one.
+        give: ``bool[images]``: which images may be donors, by their pixels alone; None = all (that
+            have a part).
         fill: whether the receiver's own masked part is painted over first, as a stamp's is.
-        ordinary: how many times the pull of ordinary parts of its size is taken off. A pattern that
-            a class repeats may be the object itself, whose every part pulls: it must pull twice
-            as much as they do.
+        ordinary: how many times the pull of ordinary parts of its size it must exceed. A pattern
+            that a class repeats may be the object itself, whose every part pulls.
         also: a second component moved together with the first.
         class_index: the class whose donors are tested; None = donors of all classes.
     """
@@ -81,7 +80,7 @@ class Candidate:
     def can_give(self, count: int) -> Bool[Tensor, "images"]:
         """Return which images can be donors."""
         if self.masks is None:
-            return torch.ones(count, dtype=torch.bool)
+            return torch.ones(count, dtype=torch.bool) if self.give is None else self.give
         able = self.masks.flatten(1).any(dim=1)
         return able if self.give is None else able & self.give
 

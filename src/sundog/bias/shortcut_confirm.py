@@ -37,9 +37,11 @@ class Tested:
         elsewhere: outcomes of parts of the same size at random places, on the same pairs; None
             for a property of the whole image.
         margin: pull, beyond that of such parts, that needs no cue.
-        p: one-sided, of ``pull - pull elsewhere <= margin``.
-        p_adjusted: Holm over all tests of the search.
+        p: one-sided, of ``pull - pull elsewhere <= margin``; where the candidate asks for more, the
+            larger of this and of ``pull - ordinary * pull elsewhere <= 0``.
+        p_adjusted: Holm over all tests of the search, weighted by ``prior``.
         detectable: smallest pull that would have been claimed with 80 % power.
+        prior: what screening, on other images, made of it; higher = more promising.
     """
 
     candidate: Candidate
@@ -51,13 +53,12 @@ class Tested:
     p: float
     p_adjusted: float = 1.0
     detectable: float | None = None
+    prior: float = 0.0
 
     @property
     def beyond(self) -> Float[np.ndarray, "pairs"]:
-        """Pull of each pair beyond ``ordinary`` times that of a part of the same size elsewhere."""
-        if self.elsewhere is None:
-            return self.effect.pull
-        return self.effect.pull - self.candidate.ordinary * self.elsewhere.pull
+        """Pull of each pair beyond that of a part of the same size elsewhere."""
+        return self.effect.pull - (0.0 if self.elsewhere is None else self.elsewhere.pull)
 
     @property
     def weight(self) -> float:
@@ -81,8 +82,7 @@ def try_candidate(
     """Measure one candidate on fresh pairs; None if there are too few.
 
     A part is held against parts of the same size at random places of the same images: ordinary
-    content pulls there as well. A single class must show three times the margin: what sound models
-    make of one class (a white ball on green, the eyes of a face) varies more.
+    content pulls there as well.
     """
     pairs = bench.pairs(candidate, among, most=most, stage=1, class_index=class_index)
     if len(pairs) < LEAST_PAIRS:
@@ -94,9 +94,12 @@ def try_candidate(
         elsewhere = _measure(
             bench, replace(candidate, component=None, masks=masks, fill=False).move, pairs
         )
-    margin = min(candidate.margin * (1 if class_index is None else 3), 0.9)
+    margin = bench.margin(candidate, class_index=class_index)
     test = Tested(candidate, class_index, pairs, effect, elsewhere, margin, p=1.0)
-    return replace(test, p=exceeds(test.beyond, margin))
+    p = exceeds(test.beyond, margin)
+    if elsewhere is not None and candidate.ordinary > 1:
+        p = max(p, exceeds(effect.pull - candidate.ordinary * elsewhere.pull, 0.0))
+    return replace(test, p=p)
 
 
 def _measure(bench: Bench, move: Move, pairs: Pairs) -> Effect:
@@ -141,15 +144,19 @@ def exceeds(pull: Float[np.ndarray, "pairs"], margin: float) -> float:
 
 
 def correct(tests: Sequence[Tested], *, alpha: float) -> list[Tested]:
-    """Return the tests with Holm-corrected p-values and the smallest pull they could have shown."""
-    adjusted = holm([test.p for test in tests])
+    """Return the tests with corrected p-values and the smallest pull they could have shown.
+
+    Holm, weighted by one over the rank in screening: the images that screened decide nothing, so
+    the weights know nothing of the p-values.
+    """
+    ranks = np.empty(len(tests))
+    ranks[np.argsort([-test.prior for test in tests], kind="stable")] = np.arange(len(tests)) + 1
+    shares = 1 / ranks
+    adjusted = holm([test.p for test in tests], weights=shares)
+    levels = alpha * shares / max(float(shares.sum()), 1.0)
     return [
-        replace(
-            test,
-            p_adjusted=float(value),
-            detectable=_detectable(test, alpha=alpha / max(len(tests), 1)),
-        )
-        for test, value in zip(tests, adjusted, strict=True)
+        replace(test, p_adjusted=float(value), detectable=_detectable(test, alpha=float(level)))
+        for test, value, level in zip(tests, adjusted, levels, strict=True)
     ]
 
 

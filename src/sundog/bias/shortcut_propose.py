@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -21,7 +22,12 @@ from sundog.bias.shortcut_grid import (
     window,
 )
 from sundog.bias.shortcut_peaks import Attribute, map_images, peak_masks
-from sundog.bias.shortcut_repeat import grown_box, printed_share, repeated_boxes
+from sundog.bias.shortcut_repeat import (
+    grown_box,
+    print_carriers,
+    printed_share,
+    repeated_boxes,
+)
 from sundog.bias.shortcut_screen import Bench, Screened, fit_window
 from sundog.data.components.component import Component
 from sundog.data.components.mark import mark_classes
@@ -39,6 +45,7 @@ def propose(
     look: Callable[[Candidate], Screened],
     *,
     repeats: Float[np.ndarray, "height width"],
+    among: Bool[np.ndarray, "images"],
     attribute: Attribute | None,
     boxes: Sequence[Box],
     stamps: Mapping[str, Component],
@@ -49,12 +56,13 @@ def propose(
         bench: classifier and images.
         look: screens a candidate, always with the same pairs.
         repeats: from :func:`sundog.bias.shortcut_repeat.repeat_map`.
+        among: the images that propose.
         attribute: maps of the prediction, or None.
         boxes: proposed by others.
         stamps: proposed by others: stamps and marks.
     """
     whole = [look(candidate) for candidate in whole_candidates()]
-    windows = _windows(bench, look, [*repeated_boxes(repeats), *boxes], repeats)
+    windows = _windows(bench, look, [*repeated_boxes(repeats), *boxes], repeats, among)
     parts = [look(candidate) for candidate in _parts(bench, attribute, stamps)]
     singles = [*windows, *parts, *whole]
     return [*singles, *_together(look, singles)]
@@ -65,6 +73,7 @@ def _windows(
     look: Callable[[Candidate], Screened],
     proposed: Sequence[Box],
     repeats: Float[np.ndarray, "height width"],
+    among: Bool[np.ndarray, "images"],
 ) -> list[Screened]:
     """Return the windows with the most pull for their area, fitted to where it is."""
     coarse = sorted((look(c) for c in coarse_windows()), key=lambda s: -s.weight)
@@ -83,15 +92,22 @@ def _windows(
         fit_window(s, look, least=least) if s.pull > MARGINS["part"] else s for s in apart[:2]
     ]
     whole = [_whole_print(s, look, repeats) for s in [*fitted, *apart[2:]]]
-    return [_with_content(s, repeats) for s in whole]
+    return [_with_content(bench, s, repeats, among) for s in whole]
 
 
-def _with_content(screened: Screened, repeats: Float[np.ndarray, "height width"]) -> Screened:
-    """Return a window with the margin that its content calls for."""
+def _with_content(
+    bench: Bench,
+    screened: Screened,
+    repeats: Float[np.ndarray, "height width"],
+    among: Bool[np.ndarray, "images"],
+) -> Screened:
+    """Return a window with the margin that its content calls for; donors that carry the print."""
     box = box_of(screened.candidate)
     if box is None or printed_share(repeats, box) < PRINTED:
         return screened
-    return replace(screened, candidate=window(box, printed=True))
+    carriers = print_carriers(bench.images, bench.labels.numpy(), box, among=among)
+    printed = replace(window(box, printed=True), give=torch.from_numpy(carriers))
+    return replace(screened, candidate=printed)
 
 
 def _whole_print(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from scipy import ndimage
 
 from sundog.bias.shortcut_pairs import chunks
@@ -15,6 +15,8 @@ SAME = 0.06
 """Colours within this distance in every channel count as the same."""
 FOUND = 0.6
 LEAST_IMAGES = 5
+LEAST_MORE, LEAST_PRINT, SHOWN = 0.3, 4, 0.7
+"""What a class's print is: see :func:`print_carriers`."""
 
 
 def repeat_map(
@@ -80,6 +82,43 @@ def _share(images: Images, colour: Images) -> torch.Tensor:
     for rows in chunks(len(images), 64):
         total += ((images[rows] - colour).abs().amax(dim=1) < SAME).sum(dim=0)
     return total / len(images)
+
+
+def print_carriers(
+    images: Images,
+    labels: Int64[np.ndarray, "images"],
+    box: tuple[float, float, float, float],
+    *,
+    among: Bool[np.ndarray, "images"],
+) -> Bool[np.ndarray, "images"]:
+    """Return which images carry the print of their own class in a box, by their pixels alone.
+
+    A class's print: pixels of the box whose median colour at least 30 % more of its images share
+    than of the others; an image carries it if it shows seven tenths of them. All images of a class
+    without a print (fewer than four such pixels, or five images) count as carriers.
+
+    Args:
+        images: ``float[images, 3, height, width]`` in [0, 1].
+        labels: -1 = unlabelled.
+        box: (top, left, height, width) as shares.
+        among: images from which the print is learnt.
+    """
+    height, width = images.shape[-2:]
+    inside = window_mask(height, width, top=box[0], left=box[1], tall=box[2], wide=box[3])
+    parts = images[:, :, inside]
+    found = np.ones(len(images), dtype=bool)
+    for code in np.unique(labels[labels >= 0]):
+        mine = torch.from_numpy(np.flatnonzero((labels == code) & among))
+        rest = torch.from_numpy(np.flatnonzero((labels != code) & (labels >= 0) & among))
+        if len(mine) < LEAST_IMAGES or not len(rest):
+            continue
+        median = parts[mine].median(dim=0).values
+        same = (parts - median).abs().amax(dim=1) < SAME
+        own = same[mine].float().mean(dim=0) - same[rest].float().mean(dim=0) >= LEAST_MORE
+        if int(own.sum()) >= LEAST_PRINT:
+            carries = same[:, own].float().mean(dim=1).numpy() >= SHOWN
+            found &= carries | (labels != code)
+    return found
 
 
 def repeated_boxes(

@@ -48,6 +48,25 @@ class Bench:
         """Whether each image is classified rightly."""
         return (self.plain.argmax(1) == self.labels).numpy()
 
+    @property
+    def confidence(self) -> float:
+        """Mean probability of the label where the classifier is right; 1 = it is always sure."""
+        right = torch.from_numpy(self.right)
+        if not bool(right.any()):
+            return 1.0
+        own = self.plain.gather(1, self.labels[:, None])[right]
+        return float(own.mean())
+
+    def margin(self, candidate: Candidate, *, class_index: int | None = None) -> float:
+        """Return the pull that needs no cue, of this classifier.
+
+        The margin of a part is relative to how sure the classifier is: one that gives the label .6
+        has .6 to lose. A single class must show three times the margin: what sound models make of
+        one class (a white ball on green, the eyes of a face) varies more.
+        """
+        sure = self.confidence if candidate.local else 1.0
+        return min(candidate.margin * sure * (1 if class_index is None else 3), 0.9)
+
     def pairs(
         self,
         candidate: Candidate,
@@ -82,9 +101,17 @@ class Screened:
     @property
     def score(self) -> float:
         """How far the pull lies above what needs no cue; the strongest class may speak alone."""
-        pooled = (self.pull - self.candidate.margin) / (self.error + 0.02)
-        alone = (self.best_pull - 2 * self.candidate.margin) / (0.2 + 0.02)
-        return max(pooled, alone)
+        return max(self.pooled, self.alone)
+
+    @property
+    def pooled(self) -> float:
+        """The same, of all classes."""
+        return (self.pull - self.candidate.margin) / (self.error + 0.02)
+
+    @property
+    def alone(self) -> float:
+        """The same, of the strongest class."""
+        return (self.best_pull - 2 * self.candidate.margin) / (0.2 + 0.02)
 
     @property
     def hopeless(self) -> bool:

@@ -8,27 +8,35 @@ from numpy.typing import ArrayLike, NDArray
 from sundog.core.errors import InputError
 
 
-def holm(p_values: ArrayLike) -> NDArray[np.float64]:
+def holm(p_values: ArrayLike, *, weights: ArrayLike | None = None) -> NDArray[np.float64]:
     """Return p-values adjusted so that ``adjusted <= alpha`` keeps P(any false finding) <= alpha.
 
-    ``max over j <= i of min(1, (m - j + 1) p_(j))`` in ascending order; valid under any
-    dependence between the tests.
+    ``max over j <= i of min(1, (w_(j) + ... + w_(m)) p_(j) / w_(j))`` in ascending order of
+    ``p / w``; with equal weights ``(m - j + 1) p_(j)``. Valid under any dependence between the
+    tests, if the weights were chosen without looking at the p-values.
 
     Args:
         p_values: ``[m]`` in [0, 1]; NaN (a test that could not be made) stays NaN, uncounted.
+        weights: ``[m]``, positive: how much of alpha each test is worth; None: equal.
 
     Returns:
         ``float64[m]`` in the order given; never smaller than the p-value itself.
 
     Raises:
-        InputError: a value outside [0, 1].
+        InputError: a value outside [0, 1], or weights that are not positive, one per p-value.
 
     Source: Holm, 1979, Scandinavian Journal of Statistics 6.
     """
     p, tested = _check(p_values)
-    m = int(tested.sum())
-    order = np.argsort(p[tested], kind="stable")
-    scaled = p[tested][order] * (m - np.arange(m))
+    w = np.ones(p.size) if weights is None else np.asarray(weights, dtype=np.float64)
+    if w.shape != p.shape or not (np.isfinite(w) & (w > 0)).all():
+        raise InputError(
+            "weights", expected=f"{p.size} positive numbers", got=f"shape {w.shape}, or others"
+        )
+    worth = w[tested]
+    order = np.argsort(p[tested] / worth, kind="stable")
+    left = np.cumsum(worth[order][::-1])[::-1]
+    scaled = p[tested][order] * (left / worth[order])
     return _restore(p, tested, order, np.maximum.accumulate(scaled))
 
 
