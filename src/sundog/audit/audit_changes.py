@@ -11,7 +11,7 @@ import pandas as pd
 from sundog.audit.align import plain_name
 from sundog.audit.audit_changes_numbers import cue_changes, slice_changes
 from sundog.audit.audit_folder import paired_changes
-from sundog.audit.audit_verdicts import read_verdicts
+from sundog.audit.audit_verdicts import made_claims, read_verdicts
 from sundog.audit.frozen_files import (
     PAIR_COLUMNS,
     PAIRS_FILE,
@@ -129,7 +129,7 @@ def _accuracy(
             "same; only these are compared."
         )
     names = _class_names(first, subject)
-    there, here = _class_names(first, None), () if subject is None else subject.class_names
+    there, here = _class_names(first, None), _class_names(second, subject)
     if there and here and _plain(there) != _plain(here):
         notes.append("The classes of the two audits differ: accuracies are not compared.")
         return []
@@ -177,6 +177,8 @@ def _slices(
 def _cues(
     first: Path, subject: Subject | None, level: float, notes: list[str], progress: bool | None
 ) -> list[Change]:
+    if not made_claims(first):
+        return []
     frozen = read_frame(first / PAIRS_FILE, PAIR_COLUMNS)
     verdicts = read_verdicts(first)
     cues = verdicts.cues

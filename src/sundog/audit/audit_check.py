@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sundog.audit.audit_folder import open_audit
 from sundog.audit.audit_settings import AuditSettings
+from sundog.audit.audit_verdicts import made_claims, read_verdicts
 from sundog.audit.group_column import image_groups
 from sundog.audit.observed import check_classes
 from sundog.audit.requests import parse_methods, parse_named
@@ -44,4 +45,17 @@ def check_input(
     if settings.group_column is not None:
         image_groups(subject, settings.group_column)
     if before is not None:
-        open_audit(before)
+        check_before(before)
+
+
+def check_before(before: str | Path) -> None:
+    """Refuse an earlier audit whose answer, claims or verdicts cannot be read.
+
+    They are needed at the end: then it would be too late to say so.
+
+    Raises:
+        RunFolderError: no audit there, or a file of it that is damaged.
+    """
+    open_audit(before)
+    if made_claims(before):
+        read_verdicts(before)

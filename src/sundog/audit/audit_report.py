@@ -12,11 +12,12 @@ from sundog.audit.audit_summary import summarise
 from sundog.audit.audit_work import AuditWork
 from sundog.audit.cues_for_review import merge_cues_into_query
 from sundog.audit.frozen_slices import freeze_slices
-from sundog.core.audit.cues import CUES_FILE
+from sundog.core.audit.cue_findings import has_cues
+from sundog.core.audit.cues import CUES_FILE, Cues
 from sundog.core.audit.summary import AUDIT_FILE, AuditSummary, Stage
 from sundog.core.errors import SundogError, first_line
 from sundog.core.files import write_text
-from sundog.core.inspection.query import QUERY_FILE
+from sundog.core.inspection.query import QUERY_FILE, Query
 from sundog.report.audit_markdown import audit_markdown
 from sundog.report.audit_page import audit_page
 from sundog.report.page import write_page
@@ -41,15 +42,13 @@ def write_report(
     Args:
         work: the audit.
         files: of its stages, in order.
-        fresh: findings or cues were made in this run: the cues are put before the reviewers, and
-            the images behind both are frozen for a later audit.
+        fresh: findings or cues were made in this run: the cues are put before the reviewers anew.
         answers: what a person adds to the documentation: field -> text.
     """
     told = manifest_facts(work.folder.manifest, command=work.command)
     try:
-        if fresh:
-            _put_cues_before_reviewers(work)
-            freeze_slices(work.path, work.subject, seed=work.settings.seed, progress=work.progress)
+        _put_cues_before_reviewers(work, fresh=fresh)
+        freeze_slices(work.path, work.subject, seed=work.settings.seed, progress=work.progress)
         summary = summarise(work, files, manifest=told, answers=answers)
         summary.write(work.path / AUDIT_FILE)
         return summary, _write_pages(work, summary)
@@ -67,10 +66,15 @@ def write_report(
     return summary, None
 
 
-def _put_cues_before_reviewers(work: AuditWork) -> None:
-    """Let people judge the claimed cues on the page on which they judge the findings."""
+def _put_cues_before_reviewers(work: AuditWork, *, fresh: bool) -> None:
+    """Let people judge the claimed cues on the page on which they judge the findings.
+
+    A run that was killed after both searches has not done it yet, though neither is made again.
+    """
     inspect, cues = work.path / INSPECT, work.path / CUES
-    if (inspect / QUERY_FILE).is_file() and (cues / CUES_FILE).is_file():
+    if not ((inspect / QUERY_FILE).is_file() and (cues / CUES_FILE).is_file()):
+        return
+    if fresh or not has_cues(Query.read(inspect / QUERY_FILE), Cues.read(cues / CUES_FILE)):
         merge_cues_into_query(inspect, cues, command=work.command)
 
 

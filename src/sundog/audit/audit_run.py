@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sundog.audit.audit_check import check_input
+from sundog.audit.audit_check import check_before, check_input
 from sundog.audit.audit_manifest import environment
 from sundog.audit.audit_plan import AuditPlan, plan_audit
 from sundog.audit.audit_report import write_report
@@ -122,6 +122,8 @@ def audit_classifier(
             answers=kept.get("answers", {}) if answers is None else dict(answers),
             stages=[n for n in STAGES if n in {*stages, *kept.get("stages", ())}],
         )
+        if before is None and told["before"] is not None:  # of an earlier run of this folder
+            check_before(told["before"])
         folder.note(told)
         work = AuditWork(
             subject=subject,

@@ -12,7 +12,7 @@ from sundog.core.audit.cue_findings import cue_findings
 from sundog.core.audit.cues import CUES_FILE, CueRecord, Cues
 from sundog.core.audit.summary import AUDIT_FILE, AuditSummary
 from sundog.core.inspection.finding import Finding
-from sundog.core.inspection.query import Query
+from sundog.core.inspection.query import QUERY_FILE, Query
 from sundog.core.inspection.results import Decision, Judged, judge
 from sundog.review.open_run import open_run
 
@@ -74,6 +74,18 @@ class AuditVerdicts:
         else:
             agree = said.get(found.decision, 0)
         return f"{agree} of {total} reviewer{'' if total == 1 else 's'}"
+
+
+def made_claims(run: str | Path) -> bool:
+    """Return whether a run made a search, so that :func:`read_verdicts` can read it.
+
+    An audit of the performance alone made none: there is nothing that people could have judged.
+
+    Args:
+        run: folder of an audit, an inspection or a search for cues.
+    """
+    places = (Path(run), *(Path(run) / name for name in (INSPECT, CUES)))
+    return any((at / name).is_file() for at in places for name in (QUERY_FILE, CUES_FILE))
 
 
 def read_verdicts(run: str | Path) -> AuditVerdicts:

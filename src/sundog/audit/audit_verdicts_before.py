@@ -6,7 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sundog.audit.audit_verdicts import REJECTED, AuditVerdicts, read_verdicts
+from sundog.audit.audit_verdicts import (
+    REJECTED,
+    AuditVerdicts,
+    made_claims,
+    read_verdicts,
+)
 from sundog.core.audit.cues import CueRecord
 from sundog.core.audit.matching import box_overlap
 from sundog.core.inspection.finding import Finding
@@ -78,6 +83,8 @@ def judged_before(
     Raises:
         RunFolderError: the earlier folder is no audit, inspection or search for cues.
     """
+    if not made_claims(before):
+        return JudgedBefore()
     earlier = read_verdicts(before)
     known = {one.name for one in earlier.query.classes}
     strange = sorted(known - set(class_names)) if known and class_names else []

@@ -55,6 +55,13 @@ def with_cues(query: Query, cues: Cues) -> Query:
     )
 
 
+def has_cues(query: Query, cues: Cues) -> bool:
+    """Return whether :func:`with_cues` was made of these cues: each is there, and their notes."""
+    there = {finding.id for finding in query.findings if finding.kind == "cue"}
+    told = {_note(note) for note in cues.notes}
+    return there == {cue.id for cue in cues.claimed} and told <= set(query.notes)
+
+
 def without_cues(query: Query) -> Query:
     """Return the query as the search for concepts wrote it."""
     return query.model_copy(
