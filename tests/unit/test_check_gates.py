@@ -97,6 +97,58 @@ def test_a_limit_on_what_was_not_measured_does_not_pass():
     assert set(decisions(limit_gates(tried, limits)).values()) == {"inconclusive"}
 
 
+def test_a_limit_on_the_gap_of_findings_fails_if_nobody_looked_for_any():
+    def found(**kinds):
+        gates = limit_gates(summary(**kinds), Limits(max_gap=0.9))
+        return decisions(gates).get("gap of findings")
+
+    assert found() is None
+    assert found(skipped=("findings",)) == "fail"
+    assert found(failed=("findings",)) == "inconclusive"
+
+
+def test_a_search_that_only_the_baseline_made_fails(tmp_path):
+    full = summary(findings=(finding("red"),), cues=(cue(),))
+    bare = summary(skipped=("findings", "cues"), cue_tests=())
+    old, new = (write_audit(tmp_path / n, s) for n, s in (("old", full), ("new", bare)))
+    report = check_audit(new, baseline=old).report
+    failed = [gate.name for gate in report.gates if gate.decision == "fail"]
+    assert failed == ["findings of the baseline", "cues of the baseline"]
+    both = decisions(check_audit(new, baseline=new).report.gates)
+    assert both["cues of the baseline"] == both["findings of the baseline"] == "skipped"
+    dark = write_audit(tmp_path / "dark", summary(performance=None, skipped=("performance",)))
+    gates = decisions(check_audit(dark, baseline=old).report.gates)
+    assert gates["accuracies of the baseline"] == "fail"
+    told = {gate.name: gate.message for gate in check_audit(old, baseline=new).report.gates}
+    assert "did not look for cues" in told["cues of the baseline"]
+
+
+def test_what_people_rejected_is_not_held_against_the_baseline(tmp_path):
+    one = finding("red", gap=-0.1, half=0.02)
+    old = write_audit(
+        tmp_path / "old", summary(findings=(one,), cues=(cue(excess=0.2, half=0.03),))
+    )
+    grown = {"findings": (finding("red", gap=-0.5, half=0.02),), "cues": (cue(excess=0.6),)}
+    new = write_audit(tmp_path / "new", summary(**grown))
+    said = {one.id: "core", cue().id: "concept absent"}
+    judged = write_audit(tmp_path / "judged", summary(**grown, verdicts=said))
+    names = ("gap of cat with red", "flip rate of cue patch")
+    before, after = (
+        decisions(check_audit(run, baseline=old).report.gates) for run in (new, judged)
+    )
+    assert [before[name] for name in names] == ["fail", "fail"]
+    assert [after[name] for name in names] == ["skipped", "skipped"]
+
+
+def test_images_are_not_paired_if_the_classes_have_another_order(tmp_path):
+    right = np.ones(200, dtype=bool)
+    old = write_audit(tmp_path / "old", summary(), right=right)
+    new = write_audit(tmp_path / "new", summary(class_names=("dog", "cat")), right=~right)
+    report = check_audit(new, baseline=old).report
+    assert decisions(report.gates)["accuracy"] == "pass"  # the summaries say the same of both
+    assert any("not paired" in note for note in report.notes)
+
+
 def test_parts_without_a_claim_say_what_they_could_have_shown():
     def verdict(*detectable):
         tests = [cue_test().model_copy(update={"detectable": d, "excess": around(0.6, 0.1)})

@@ -14,6 +14,7 @@ from sundog.cli.main import app
 from sundog.core.audit.matching import box_overlap, jaccard, match_cues, match_findings
 from sundog.core.errors import RunFolderError
 from sundog.core.inspection.finding import Evidence
+from sundog.core.inspection.query import QUERY_FILE, Query
 
 
 def ids(first, last):
@@ -188,3 +189,30 @@ def test_slices_that_an_audit_kept_are_read(tmp_path):
     (folder / "tables" / "slices.parquet").write_bytes(b"torn")
     with pytest.raises(RunFolderError, match="slices"):
         read_slices(folder)
+
+
+def test_a_search_that_one_audit_did_not_make_mends_nothing_and_brings_nothing_new(tmp_path):
+    found = summary(findings=(finding("red"),), cues=(cue(),))
+    bare = summary(skipped=("findings", "cues"), cue_tests=())
+    a, b = (write_audit(tmp_path / n, s) for n, s in (("found", found), ("bare", bare)))
+    for number, (before, after) in enumerate(((a, b), (b, a))):
+        told = compare_audits(before, after, tmp_path / f"out{number}").comparison
+        assert told.outcome == "no change shown"
+        assert "Findings: not looked for in both audits" in told.sentence
+        assert (told.findings.fixed, told.findings.new, told.cues.fixed, told.cues.new) == ((),) * 4
+        which = ("second", "first")[number]
+        assert any(
+            note.startswith(f"The {which} audit did not look for cues") for note in told.notes
+        )
+
+
+def test_classes_in_another_order_are_not_taken_for_each_other(tmp_path):
+    right = np.ones(200, dtype=bool)
+    a = write_audit(tmp_path / "a", summary(), right=right)
+    b = write_audit(tmp_path / "b", summary(class_names=("dog", "cat")), right=~right)
+    for folder in (a, b):  # what before_and_after looks at, where there is an inspection
+        (folder / "inspect").mkdir()
+        query = Query(title="t", classifier="c", image_set="i", metric="accuracy")
+        query.write(folder / "inspect" / QUERY_FILE)
+    changes = compare_audits(a, b, tmp_path / "out").comparison.changes
+    assert not [change for change in changes if change.what.startswith("accuracy")]

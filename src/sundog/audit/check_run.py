@@ -24,6 +24,9 @@ INTERVALS = (
     "that are judged by one limit have intervals that hold together: those of the audit are "
     "corrected where they are lists, and widened here (Bonferroni) where they are not."
 )
+OTHER_CLASSES = (
+    "The two audits do not name the same classes in the same order: their images are not paired."
+)
 
 
 @dataclass(frozen=True, repr=False)
@@ -78,9 +81,16 @@ def check_audit(
     folder, audit = open_audit(run)
     gates = [*stage_gates(audit), *limit_gates(audit, limits)]
     old: AuditSummary | None = None
+    notes = [INTERVALS]
     if baseline is not None:
         old_folder, old = open_audit(baseline)
-        changes = paired_changes(old_folder, folder, class_names=audit.class_names)
+        changes = (
+            paired_changes(old_folder, folder, class_names=audit.class_names)
+            if old.class_names == audit.class_names
+            else []  # a label of one is another class in the other
+        )
+        if old.class_names != audit.class_names:
+            notes.append(OTHER_CLASSES)
         gates += baseline_gates(
             audit,
             old,
@@ -98,7 +108,7 @@ def check_audit(
         gates=tuple(gates),
         passed=not any(gate.decision in failing for gate in gates),
         facts=plain_facts(audit.manifest),
-        notes=(INTERVALS,),
+        notes=tuple(notes),
     )
     return CheckRun(
         report=report,

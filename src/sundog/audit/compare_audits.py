@@ -17,15 +17,19 @@ from sundog.core.audit.comparison import (
     MatchedFindings,
 )
 from sundog.core.audit.cues import CueRecord
-from sundog.core.audit.matching import match_cues, match_findings
+from sundog.core.audit.gates import stage_status
+from sundog.core.audit.matching import Matched, match_cues, match_findings
 from sundog.core.audit.measured import Measured
 from sundog.core.audit.summary import AuditSummary, Change
+from sundog.core.inspection.finding import Finding
 from sundog.core.inspection.query import QUERY_FILE
 from sundog.core.run_folder import RunFolder
 from sundog.report.audit_changes import judged
 from sundog.report.compare_audits_page import compare_audits_page
 from sundog.report.notebook import PageInNotebook
 from sundog.report.page import Page, write_page
+
+SEARCHES = ("findings", "cues")
 
 
 @dataclass(frozen=True, repr=False)
@@ -74,13 +78,18 @@ def compare_audits(
 def _compare(
     first_path: Path, first: AuditSummary, second_path: Path, second: AuditSummary
 ) -> AuditComparison:
-    findings = match_findings(
-        [f for f in first.findings if f.significant],
-        [f for f in second.findings if f.significant],
-        images_a=read_slices(first_path),
-        images_b=read_slices(second_path),
-    )
-    cues = match_cues(first.cues, second.cues)
+    blind = [name for name in SEARCHES if not all(searched(a, name) for a in (first, second))]
+    findings: Matched[Finding] = Matched((), (), ())
+    cues: Matched[CueRecord] = Matched((), (), ())
+    if "findings" not in blind:
+        findings = match_findings(
+            [f for f in first.findings if f.significant],
+            [f for f in second.findings if f.significant],
+            images_a=read_slices(first_path),
+            images_b=read_slices(second_path),
+        )
+    if "cues" not in blind:
+        cues = match_cues(first.cues, second.cues)
     paired, told = _paired(first_path, second_path, second.class_names)
     changes = [*paired, *_apart(first, second, cues.shared)]
     matched = MatchedFindings(fixed=findings.only_a, remaining=findings.shared, new=findings.only_b)
@@ -96,7 +105,7 @@ def _compare(
         hashes=(first.content_hash(), second.content_hash()),
         same_images=same,
         same_model=_same_model(first, second),
-        sentence=_sentence(changes, matched, matched_cues),
+        sentence=_sentence(changes, matched, matched_cues, blind),
         outcome="mixed"
         if gained and lost
         else "better"
@@ -107,7 +116,7 @@ def _compare(
         changes=tuple(changes),
         findings=matched,
         cues=matched_cues,
-        notes=tuple(dict.fromkeys((*told, *_notes(first, second, same)))),
+        notes=tuple(dict.fromkeys((*told, *_notes(first, second, same, blind)))),
     )
 
 
@@ -187,7 +196,17 @@ def unpaired_difference(before: Measured, after: Measured) -> Measured:
     )
 
 
-def _sentence(changes: Sequence[Change], findings: MatchedFindings, cues: MatchedCues) -> str:
+def searched(audit: AuditSummary, name: str) -> bool:
+    """Return whether an audit looked for findings or cues: else none is no sign of none."""
+    return stage_status(audit, name) == "done"
+
+
+def _sentence(
+    changes: Sequence[Change],
+    findings: MatchedFindings,
+    cues: MatchedCues,
+    blind: Sequence[str] = (),
+) -> str:
     parts = []
     accuracy = next((c for c in changes if c.what == "accuracy" and c.kind == "overall"), None)
     if accuracy is not None:
@@ -204,6 +223,8 @@ def _sentence(changes: Sequence[Change], findings: MatchedFindings, cues: Matche
         parts.append(
             f"{what}: {len(fixed)} gone, {len(remaining)} remain, {len(new)} new"
             if len(fixed) + len(remaining) + len(new)
+            else f"{what}: not looked for in both audits"
+            if what in blind
             else f"no {what} in either audit"
         )
     text = "; ".join(parts).replace("-", "−")
@@ -220,8 +241,16 @@ def _same_model(first: AuditSummary, second: AuditSummary) -> bool | None:
     return None if None in known else known[0] == known[1]
 
 
-def _notes(first: AuditSummary, second: AuditSummary, same: bool) -> list[str]:
+def _notes(
+    first: AuditSummary, second: AuditSummary, same: bool, blind: Sequence[str]
+) -> list[str]:
     notes = []
+    for name in blind:
+        without = [w for w, a in (("first", first), ("second", second)) if not searched(a, name)]
+        notes.append(
+            f"The {' and the '.join(without)} audit did not look for {name} (stage {name}): "
+            "nothing is said of which are gone or new."
+        )
     if not same:
         notes.append(
             "The audits did not see the same images: accuracies are paired over the common ones, "

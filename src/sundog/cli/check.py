@@ -88,6 +88,8 @@ def check(
     say_table(gates_table(report))
     if not limits.given() and baseline is None:
         say("Note: no limit and no baseline was given; only the stages were checked.")
+    for note in report.notes[1:]:
+        say(f"Note: {note}")
     failed, open_ = report.count("fail"), report.count("inconclusive")
     words = [count(report.count("pass"), "gate") + " passed", f"{failed} failed"]
     words += (

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sundog.core.audit.gate import Bound, Gate, at_level, together, written
-from sundog.core.audit.gates import finding_gap, name_finding, name_group, rejected, skipped
-from sundog.core.audit.matching import match_cues, match_findings
+from sundog.core.audit.gates import (
+    finding_gap,
+    name_finding,
+    name_group,
+    rejected,
+    skipped,
+    stage_status,
+)
+from sundog.core.audit.matching import Matched, match_cues, match_findings
 from sundog.core.audit.measured import Measured
 from sundog.core.audit.summary import AuditSummary, Change
 from sundog.core.statistics import proportion_difference
@@ -23,12 +31,13 @@ def baseline_gates(
 ) -> list[Gate]:
     """Hold an audit against an earlier one.
 
-    A finding or cue without a partner in the old audit fails, unless a person rejected it. A
-    number fails if it is significantly worse: paired changes, where there are any, by their own
-    interval; accuracies of groups without one by the difference of two proportions as if the
-    images were others (which, for the same images, only makes a failure rarer); gaps, calibration
-    errors and flip rates if their intervals lie apart. All numbers together are wrong with
-    probability ``alpha`` at most (Bonferroni).
+    A finding or cue without a partner in the old audit fails, unless a person rejected it; so does
+    a search that the old audit made and this one did not: it could have found nothing new. A number
+    fails if it is significantly worse: paired changes, where there are any, by their own interval;
+    accuracies of groups without one by the difference of two proportions as if the images were
+    others (which, for the same images, only makes a failure rarer); gaps, calibration errors and
+    flip rates if their intervals lie apart. All numbers together are wrong with probability
+    ``alpha`` at most (Bonferroni).
 
     Args:
         audit: the new one.
@@ -39,15 +48,16 @@ def baseline_gates(
         alpha: probability of any failure by chance.
     """
     gates = [*_new_findings(audit, old, images_new, images_old), *_new_cues(audit, old)]
+    if audit.performance is None and old.performance is not None:
+        gates.append(_not_looked("accuracies", stage_status(audit, "performance")))
     paired = [c for c in changes if c.difference.low is not None and c.difference.high is not None]
     known = {change.what for change in paired}
-    pairs = [
-        entry for entry in _numbers(audit, old, images_new, images_old) if entry[0] not in known
-    ]
+    numbers, left = _numbers(audit, old, images_new, images_old)
+    pairs = [entry for entry in numbers if entry[0] not in known]
     count = len(paired) + len(pairs)
     gates += [_change(change, level=1 - alpha / max(count, 1)) for change in paired]
     gates += [_apart(*entry, level=1 - alpha / max(count, 1)) for entry in pairs]
-    return gates
+    return [*gates, *left]
 
 
 Pair = tuple[str, Measured, Measured, Bound]
@@ -80,7 +90,7 @@ def _new_findings(
                 message=f"not in the baseline; gap {gap}, corrected p {finding.p_adjusted}.",
             )
         )
-    gates.append(_summary("findings", matched.only_b, matched.shared, matched.only_a))
+    gates.append(_summary("findings", audit, old, matched))
     return gates
 
 
@@ -100,19 +110,35 @@ def _new_cues(audit: AuditSummary, old: AuditSummary) -> list[Gate]:
                 message=f"not in the baseline; flip rate beyond control {written(cue.excess)}.",
             )
         )
-    gates.append(_summary("cues", matched.only_b, matched.shared, matched.only_a))
+    gates.append(_summary("cues", audit, old, matched))
     return gates
 
 
-def _summary(
-    what: str, new: Sequence[object], shared: Sequence[object], gone: Sequence[object]
-) -> Gate:
+def _summary(what: str, audit: AuditSummary, old: AuditSummary, matched: Matched[Any]) -> Gate:
     """Return a gate that is always there, so that a report shows what was looked at."""
+    now, before = stage_status(audit, what), stage_status(old, what)
+    if now != "done" and not matched.only_b and not matched.shared:
+        if before == "done":
+            return _not_looked(what, now)
+        return skipped("baseline", f"{what} of the baseline", "looked for in neither audit.")
+    gone, shared, new = (len(part) for part in (matched.only_a, matched.shared, matched.only_b))
+    blind = "" if before == "done" else f" The baseline did not look for {what}: each is new."
     return Gate(
         suite="baseline",
         name=f"{what} of the baseline",
         decision="pass",
-        message=f"{len(gone)} gone, {len(shared)} remain, {len(new)} new.",
+        message=f"{gone} gone, {shared} remain, {new} new.{blind}",
+    )
+
+
+def _not_looked(what: str, status: str) -> Gate:
+    """Report what the baseline measured and this audit did not: it would never be worse."""
+    return Gate(
+        suite="baseline",
+        name=f"{what} of the baseline",
+        decision="inconclusive" if status == "failed" else "fail",
+        message=f"not looked for in this audit: the stage was {status}, so nothing can be held "
+        "against the baseline. Run the stage.",
     )
 
 
@@ -121,8 +147,11 @@ def _numbers(
     old: AuditSummary,
     images_new: Mapping[str, frozenset[str]] | None,
     images_old: Mapping[str, frozenset[str]] | None,
-) -> list[Pair]:
-    """Return what both audits measured: name, before, after, which direction is better."""
+) -> tuple[list[Pair], list[Gate]]:
+    """Return what both audits measured: name, before, after, which direction is better.
+
+    What a person rejected is returned as gates that are not judged.
+    """
     found: list[Pair] = []
     new_shown, old_shown = audit.performance, old.performance
     if new_shown is not None and old_shown is not None:
@@ -150,15 +179,22 @@ def _numbers(
         images_a=images_old,
         images_b=images_new,
     )
-    found += [
-        (f"gap of {name_finding(b)}", finding_gap(a), finding_gap(b), "at most")
+    left: list[Gate] = []
+    claims: list[tuple[str, Pair]] = [
+        (b.id, (f"gap of {name_finding(b)}", finding_gap(a), finding_gap(b), "at most"))
         for a, b in findings.shared
     ]
-    found += [
-        (f"flip rate of cue {b.name}", a.excess, b.excess, "at most")
+    claims += [
+        (b.id, (f"flip rate of cue {b.name}", a.excess, b.excess, "at most"))
         for a, b in match_cues(old.cues, audit.cues).shared
     ]
-    return found
+    for identity, pair in claims:
+        said = rejected(audit, identity)
+        if said:
+            left.append(skipped("baseline", pair[0], f"a person's verdict: {said}."))
+        else:
+            found.append(pair)
+    return found, left
 
 
 def _change(change: Change, *, level: float) -> Gate:

@@ -130,6 +130,11 @@ def skipped(suite: str, name: str, message: str) -> Gate:
     )
 
 
+def stage_status(audit: AuditSummary, stage: str) -> str:
+    """Return ``done``, ``failed``, ``skipped``, or ``not run`` for a stage that is not told."""
+    return next((s.status for s in audit.stages if s.name == stage), "not run")
+
+
 def rejected(audit: AuditSummary, entry_id: str) -> str:
     """Return what people said if they said that this is no bias, else nothing.
 
@@ -169,6 +174,8 @@ def _gaps(audit: AuditSummary, limit: float) -> list[Gate]:
             audit=audit,
         )
     ]
+    if stage_status(audit, "findings") != "done" and not audit.findings:
+        gates.append(_missing("gap of findings", "findings", audit))
     found = [finding for finding in audit.findings if finding.significant]
     judged = [finding for finding in found if not rejected(audit, finding.id)]
     joint = dict(
@@ -250,7 +257,7 @@ def _missing(name: str, stage: str, audit: AuditSummary) -> Gate:
 
     A limit on what nobody asked the audit to measure would always hold, so it fails.
     """
-    status = next((s.status for s in audit.stages if s.name == stage), "not run")
+    status = stage_status(audit, stage)
     if status in ("done", "failed"):
         why = "these images could not show it" if status == "done" else f"stage {stage} failed"
         return Gate(
