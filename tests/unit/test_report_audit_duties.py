@@ -42,16 +42,19 @@ def test_every_clause_that_concerns_the_test_of_a_classifier_is_asked_for():
 def test_the_run_fills_what_it_knows(summary):
     found = texts(summary)
     assert found["accuracy"].state == "from the run"
-    assert "82\u00a0% [80, 83], n = 1,970" in found["accuracy"].run
-    assert "'church, phone': right on 61\u00a0% [45, 77], n = 64" in found["groups"].run
+    assert "82\u00a0% [80, 83] of 1,970 images" in found["accuracy"].run
+    assert (
+        "'church, phone' (class and camera): right on 61\u00a0% [45, 77], n = 64"
+        in found["groups"].run
+    )
     assert found["bias_examination"].run.startswith(
         "1 cue that predictions follow; 4 findings of a higher error, 3 of them on their own. "
         "p-values are corrected for all that was tested. People judged 1 and rejected 0. "
     )
     assert "3 numbers better, 1 worse, 2 not shown to differ" in found["mitigation"].run
-    assert "1 group too small to tell: camera: 'tench, studio'" in found["data_gaps"].run
+    assert "1 group too small to tell: 'tench, studio' (class and camera)" in found["data_gaps"].run
     assert "'patch, lower right' turns 68\u00a0% [61, 74], n = 212" in found["robustness"].run
-    assert "integrated_gradients" in found["explanation"].run
+    assert "integrated gradients" in found["explanation"].run
     assert "hash of weights 9f2c" in found["model"].run
     assert "audit.json and manifest.json" in found["test_log"].run
     assert found["signature"].run == "The run was made on 2026-05-04T10:11:12+00:00 (UTC)."

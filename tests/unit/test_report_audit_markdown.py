@@ -80,7 +80,9 @@ def test_it_says_what_the_page_says(run):
     check(page.sections)
     for sentence in (page.headline, *page.answers.values()):
         assert bare(sentence) in words
-    assert text.startswith("# Audit of cnn5 on 1,970 photographs\n\n**BIAS FOUND.** cnn5 is right")
+    assert text.startswith(
+        "# Audit of cnn5 on 1,970 photographs\n\n**BIAS FOUND.** The model follows"
+    )
 
 
 def test_pictures_are_links_to_files_of_the_run(run):

@@ -147,7 +147,7 @@ def test_parts_are_shown_in_order_with_smaller_headings_and_ids_of_their_own():
     assert html.index("outer") < html.index("inner")
     assert html.count("<details") == html.count("</details>") == 2
     assert "<summary><h3" in html
-    assert '<span class="badge alarm">p &lt; 0.001</span>' in html
+    assert '<span class="badge alarm">p\u00a0&lt;\u00a00.001</span>' in html
     assert "<nav" not in html  # two sections need no contents
 
 

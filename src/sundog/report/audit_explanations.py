@@ -50,12 +50,13 @@ def believed(made: Explanations) -> str:
             f"No method is shown to beat a random map{on}: do not read the maps of this classifier "
             "as its reasons."
         )
+    named = [method.replace("_", " ") for method in beating]
     text = (
-        f"Shown to beat a random map{on}: {listed(beating, most=6)} "
+        f"Shown to beat a random map{on}: {listed(named, most=6)} "
         f"({len(beating)} of {len(methods_of(made))} methods)."
     )
     if made.most_faithful:
-        text += f" Most faithful: {clip(made.most_faithful, 60)}."
+        text += f" Most faithful: {clip(made.most_faithful, 60).replace('_', ' ')}."
     return text
 
 

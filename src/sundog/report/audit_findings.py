@@ -17,14 +17,17 @@ from sundog.report.audit_pictures import Shelf
 from sundog.report.audit_words import (
     SPURIOUS,
     adjusted,
+    class_named,
     clip,
     dismissed,
     gap,
+    images_of,
     people,
     percent,
     quoted,
     remarks,
     sentence,
+    size,
 )
 from sundog.report.blocks import Action, Badge, Gallery, Photo
 from sundog.report.interval_chart import IntervalChart, IntervalRow
@@ -90,8 +93,8 @@ def standing(summary: AuditSummary) -> list[Finding]:
 
 def where(finding: Finding, *, without: bool = False) -> str:
     """Return which images: ``tench images with 'water'``."""
-    kind = f"{clip(finding.class_name, 60)} images" if finding.class_name else "images"
-    return f"{kind} {'without' if without else 'with'} {_together(finding)}"
+    link = "without" if without else "with"
+    return f"{images_of(finding.class_name)} {link} {_together(finding)}"
 
 
 def error_claim(finding: Finding) -> str:
@@ -101,13 +104,7 @@ def error_claim(finding: Finding) -> str:
         return sentence(ranked_claim(finding))
     worse = where(finding, without=finding.direction == "helps")
     sizes = f"n = {effect.n_present:,} with it, {effect.n_absent:,} without"
-    made = gap(effect)
-    ends = sorted((abs(made.low), abs(made.high)))
-    if made.low <= 0 <= made.high:
-        ends = [made.low, made.high]
-    by = f"{100 * abs(made.value):.0f} points"
-    if math.isfinite(made.low):
-        by += f" [{100 * ends[0]:.0f}, {100 * ends[1]:.0f}]"
+    by = size(gap(effect), negative=finding.direction != "helps")
     pair = (effect.present, effect.absent)
     first, second = pair if finding.direction != "helps" else reversed(pair)
     if effect.metric == "accuracy":
@@ -123,7 +120,7 @@ def error_claim(finding: Finding) -> str:
 
 def _one(finding: Finding, summary: AuditSummary, shelf: Shelf, *, number: int) -> Section:
     return Section(
-        title=f"{number}. {clip(finding.class_name, 60) or 'All classes'}: {_names(finding)}",
+        title=f"{number}. {class_named(finding.class_name) or 'All classes'}: {_names(finding)}",
         badges=_badges(finding, summary),
         text=[error_claim(finding), *filter(None, [_more(finding)])],
         galleries=_galleries(finding, summary, shelf),
@@ -163,7 +160,7 @@ def _more(finding: Finding) -> str:
     if again is not None and again.effect is not None and again.effect.gap is not None:
         parts.append(
             "the half of the images that had no part in the search gives "
-            f"{phrases.points(gap(again.effect), digits=0)} "
+            f"{size(gap(again.effect), negative=finding.direction != 'helps')} "
             f"(n = {again.effect.n_present:,} with, {again.effect.n_absent:,} without)"
         )
     return sentence("; ".join(parts))

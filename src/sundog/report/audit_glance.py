@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 
@@ -47,9 +48,9 @@ def _cues(summary: AuditSummary) -> Check:
     if first is not None:
         others = sum(not dismissed(summary, cue.id) for cue in summary.cues) - 1
         text = (
-            f"Yes: '{clip(first.name, 60)}' turns {phrases.share(known(first.flip))} of images of "
-            f"other classes, its control {phrases.share(known(first.control))} "
-            f"(n = {first.flip.n:,}, {adjusted(first.p_adjusted)})."
+            f"Yes: '{clip(first.name, 60)}' turns {phrases.share(known(first.flip))} of "
+            f"{phrases.counted(first.flip.n, 'image')} of other classes into its own class, its "
+            f"control {phrases.share(known(first.control))} ({adjusted(first.p_adjusted)})."
         )
         if others:
             text += (
@@ -78,7 +79,8 @@ def _findings(summary: AuditSummary) -> Check:
         text = f"{audit_findings.error_claim(first)} {sentence(adjusted(first.p_adjusted))}"
         rest = len(alone) - 1
         if rest:
-            text += f" {phrases.counted(rest, 'more finding')} on their own."
+            stand = "stands on its own" if rest == 1 else "stand on their own"
+            text += f" {phrases.counted(rest, 'more finding')} {stand}."
         return Check(question, text, "alarm", phrases.counted(len(alone), "finding"),
                      audit_findings.TITLE)  # fmt: skip
     if audit_findings.order_findings(summary):
@@ -116,9 +118,14 @@ def _performance(summary: AuditSummary) -> list[Check]:
             f" Lowest: {audit_performance.name_of(made.worst)} with "
             f"{phrases.share(known(made.worst.accuracy))} of {made.worst.n:,}."
         )
-    value = known(made.accuracy).value
+    accuracy = known(made.accuracy)
+    value = accuracy.value
+    tone: Literal["plain", "unsure"] = "plain"
+    if accuracy.low <= 1 / max(len(summary.class_names), 1):
+        tone = "unsure"
+        text += " It may be no better than guessing."
     word = "–" if math.isnan(value) else phrases.share(value)
-    return [Check("How often is it right?", text, "plain", word, audit_performance.TITLE)]
+    return [Check("How often is it right?", text, tone, word, audit_performance.TITLE)]
 
 
 def _changes(summary: AuditSummary) -> list[Check]:

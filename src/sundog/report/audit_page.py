@@ -14,6 +14,7 @@ from sundog.report.audit_duties import duties_section
 from sundog.report.audit_explanations import explanations_section
 from sundog.report.audit_findings import findings_section
 from sundog.report.audit_glance import glance_section
+from sundog.report.audit_headline import headline, numbers
 from sundog.report.audit_performance import performance_section
 from sundog.report.audit_pictures import Shelf
 from sundog.report.audit_record import alarms, limits_section, record_section
@@ -27,7 +28,7 @@ TONES: dict[str, Literal["alarm", "calm", "unsure"]] = {
     "no bias found": "calm",
     "cannot tell": "unsure",
 }
-SECOND = {"bias found": "Where it is biased"}
+SECOND = {"bias found": "Where it is biased", "cannot tell": "Why"}
 LOOKED, THIRD = "What was looked for", "What to do"
 """What the second and the third sentence of the answer say; the first is the headline."""
 SENTENCE = 600
@@ -62,10 +63,12 @@ def audit_page(summary: AuditSummary, *, folder: str | os.PathLike[str], command
         *duties_section(summary),
         *record_section(summary, commands),
     ]
-    first, second, third = (clip(sentence, SENTENCE) for sentence in summary.answer)
+    _, second, third = (clip(sentence, SENTENCE) for sentence in summary.answer)
+    if summary.verdict == "bias found":
+        second = numbers(summary) or second
     return Page(
         title=clip(summary.title),
-        headline=first or "No answer.",
+        headline=headline(summary) or "No answer.",
         tone=TONES[summary.verdict],
         word=summary.verdict,
         answers={SECOND.get(summary.verdict, LOOKED): second, THIRD: third},

@@ -38,7 +38,10 @@ def performance_section(summary: AuditSummary) -> list[Section]:
 
 def overall(made: Performance) -> str:
     """Return how often the classifier is right, in one sentence."""
-    return f"Right on {share(made.accuracy)}."
+    accuracy = known(made.accuracy)
+    if math.isnan(accuracy.value):
+        return "How often it is right was not measured."
+    return f"Right on {phrases.share(accuracy)} of {phrases.counted(accuracy.n, 'image')}."
 
 
 def worst(made: Performance) -> str:
@@ -69,10 +72,9 @@ def calibration(made: Performance) -> str:
 
 
 def name_of(group: Group) -> str:
-    """Return a group in words: ``class 'tench'`` or ``camera: 'old'``."""
-    return f"{'class' if group.column == 'class' else f'{clip(group.column, 40)}:'} " + (
-        f"'{clip(group.name, 60)}'"
-    )
+    """Return a group in words: ``class 'tench'`` or ``'tench, old' (class and camera)``."""
+    name = f"'{clip(group.name, 60)}'"
+    return f"class {name}" if group.column == "class" else f"{name} ({_what([group])})"
 
 
 def _columns(made: Performance) -> list[list[Group]]:

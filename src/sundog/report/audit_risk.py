@@ -18,6 +18,12 @@ from sundog.report.table import Column, Table
 
 TITLE = "Rare, unsure and mislabelled images"
 PICTURED, ROWS = 12, 100
+AUROC = (
+    "Representation: how common such images are among the training images, low where they are "
+    "rare. Epistemic: unsure for lack of such images. Aleatoric: unsure because the image or its "
+    "label is ambiguous. AUROC: how often an image that is classified wrongly has the higher risk "
+    "of two; 0.5 is guessing."
+)
 
 
 def risk_section(summary: AuditSummary, shelf: Shelf) -> list[Section]:
@@ -42,7 +48,11 @@ def risk_section(summary: AuditSummary, shelf: Shelf) -> list[Section]:
     return [
         Section(
             title=TITLE,
-            text=[rare(made), *(sentence(clip(text, 300)) for text in made.groups)],
+            text=[
+                rare(made),
+                *(sentence(clip(text, 300)) for text in made.groups),
+                *([AUROC] if made.detection else []),
+            ],
             charts=_charts(made),
             galleries=galleries,
             action=action,
@@ -53,7 +63,7 @@ def risk_section(summary: AuditSummary, shelf: Shelf) -> list[Section]:
 
 def rare(made: Risk) -> str:
     """Return how the rarest tenth fares against the commonest, in a sentence."""
-    fitted = f"Fitted: {listed(made.methods)}. " if made.methods else ""
+    fitted = f"Risks are measured by {listed(made.methods)}. " if made.methods else ""
     if made.rarest is None or made.commonest is None:
         return f"{fitted}Accuracy by rarity was not measured."
     return (

@@ -52,7 +52,8 @@ def concepts_unseen(summary: AuditSummary) -> str:
             "power, for a concept that half of the class carries"
         )
         if len(known_gaps) > 1:
-            text += f"; from {bare_points(min(known_gaps))} to {bare_points(max(known_gaps))}"
+            low, high = (f"{100 * end:.0f}" for end in (min(known_gaps), max(known_gaps)))
+            text += f" ({low} to {high} points from class to class)"
         text += "."
     if blind:
         text += (
@@ -68,15 +69,17 @@ def cues_unseen(summary: AuditSummary) -> str:
     if not tests:
         return "Cues were not tested."
     families = len({test.family for test in tests})
+    claimed = sum(test.claimed for test in tests)
     text = (
         f"Cues: {phrases.counted(len(tests), 'candidate')} of "
-        f"{phrases.counted(families, 'kind')}, {sum(test.claimed for test in tests)} claimed."
+        f"{phrases.counted(families, 'kind')}, {claimed or 'none'} claimed."
     )
     reach = [test.detectable for test in tests if test.detectable is not None and not test.claimed]
     if reach:
         text += (
-            " Of the others, the middle one would have been claimed with 80 % power from a pull of "
-            f"{bare_points(float(np.median(reach)))} on (probability that moves to another class)."
+            f" Of {'the others' if claimed else 'these'}, the middle one would have been claimed "
+            f"with 80 % power from a pull of {bare_points(float(np.median(reach)))} on "
+            "(probability that moves to another class)."
         )
     return text
 

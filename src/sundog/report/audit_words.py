@@ -75,6 +75,37 @@ def gap(effect: Effect) -> Estimate:
     return Estimate(effect.gap, low, high, count, effect.level, effect.method)
 
 
+def size(value: Estimate, *, negative: bool = False) -> str:
+    """Write the size of a difference: ``38 points [23, 53]``, whichever side was subtracted.
+
+    Args:
+        value: difference of shares.
+        negative: which sign is expected; a difference of the other sign keeps a minus.
+    """
+    turned = (value.value, value.low, value.high)
+    if negative:
+        turned = (-value.value, -value.high, -value.low)
+    middle, low, high = (f"{100 * end:.0f}".replace("-0", "0") for end in turned)
+    text = f"{middle} point{'' if middle == '1' else 's'}"
+    if math.isfinite(value.low):
+        text += f" [{low}, {high}]"
+    return text.replace("-", "−")
+
+
+def images_of(class_name: str) -> str:
+    """Write whose images: ``tench images``, ``images of class 5``, ``images`` of all classes."""
+    if not class_name:
+        return "images"
+    name = class_named(class_name)
+    return f"images of {name}" if name.startswith("class ") else f"{name} images"
+
+
+def class_named(class_name: str) -> str:
+    """Write the name of a class; one without letters gets the word: ``class 5``."""
+    name = clip(class_name, 60)
+    return name if any(map(str.isalpha, name)) or not name else f"class {name}"
+
+
 def quoted(names: Sequence[str], *, most: int = 4) -> str:
     """Write names in quotes: ``'a', 'b' and 'c'``; more than ``most`` are counted."""
     return phrases.joined([f"'{clip(name, 60)}'" for name in names], most=most)

@@ -7,6 +7,7 @@ its content-security policy forbids the browser to load anything else. All text 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -23,6 +24,9 @@ from sundog.report.section import Section as Section
 from sundog.report.section_tree import Tree
 
 MAX_BYTES = 5_000_000
+GLUE = re.compile(r"\b[np] [=<>≤] (?=[\d.−])")
+LONGEST = 5_000
+"""Characters of a text; what is longer is a picture."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +66,20 @@ WORDS = {
 """The word of each tone."""
 
 
+def _glued(value: object) -> object:
+    """Keep ``n = 40`` and ``p < 0.001`` on one line, wherever the page writes text."""
+    if type(value) is not str or len(value) > LONGEST:
+        return value
+    return GLUE.sub(lambda found: found[0].replace(" ", "\u00a0"), value)
+
+
 @cache
 def _environment() -> jinja2.Environment:
     return jinja2.Environment(
         loader=jinja2.PackageLoader("sundog.report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_glued,
         trim_blocks=True,
         lstrip_blocks=True,
     )
