@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from PIL import Image
 from sundog.core.notebook import SIDE, Card, InNotebook
 from sundog.report.arrays import as_pixels
 from sundog.report.page import WORDS, Page
-from sundog.report.save import figure_bytes
+from sundog.report.save import figure_pixels
 from sundog.report.section import Section
 from sundog.report.table import Table, show
 
@@ -91,9 +90,9 @@ def _pictures(sections: list[Section]) -> Iterator[list[tuple[NDArray[np.uint8],
 def _pixels(source: Figure | NDArray[Any]) -> NDArray[np.uint8]:
     if not isinstance(source, Figure):
         return as_pixels(source)
-    with Image.open(io.BytesIO(figure_bytes(source, "png"))) as image:
-        image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-        return np.asarray(image.convert("RGB"))
+    image = Image.fromarray(figure_pixels(source))
+    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    return np.asarray(image)
 
 
 def _plain(table: Table) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from sundog.core.errors import InputError
 from sundog.report.arrays import as_pixels
-from sundog.report.save import figure_bytes
+from sundog.report.save import figure_pixels
 
 LEVELS: tuple[tuple[float, int], ...] = (
     (1.0, 86),
@@ -58,7 +58,7 @@ class Picture:
     @cached_property
     def _image(self) -> Image.Image:
         if isinstance(self.source, Figure):
-            return Image.open(io.BytesIO(figure_bytes(self.source, "png"))).convert("RGB")
+            return Image.fromarray(figure_pixels(self.source))
         return Image.fromarray(as_pixels(self.source))
 
 

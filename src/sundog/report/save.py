@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from sundog.core.errors import InputError
 from sundog.core.files import write_bytes
@@ -28,6 +31,20 @@ def figure_bytes(figure: Figure, kind: str = "png", *, dpi: int = DPI) -> bytes:
     with style():
         figure.savefig(stream, format=kind, dpi=dpi, metadata=metadata)
     return stream.getvalue()
+
+
+def figure_pixels(figure: Figure, *, dpi: int = DPI) -> NDArray[np.uint8]:
+    """Return a figure as ``uint8[height, width, 3]``: what its PNG holds, without packing it."""
+    before, canvas = figure.canvas, FigureCanvasAgg(figure)
+    stream = io.BytesIO()
+    try:
+        with style():
+            figure.savefig(stream, format="rgba", dpi=dpi)
+    finally:
+        figure.set_canvas(before)
+    width, height = int(canvas.renderer.width), int(canvas.renderer.height)
+    drawn = np.frombuffer(stream.getvalue(), dtype=np.uint8).reshape(height, width, 4)
+    return np.ascontiguousarray(drawn[:, :, :3])
 
 
 def save_figures(figures: Figure | Sequence[Figure], path: str | os.PathLike[str]) -> list[Path]:
