@@ -140,6 +140,10 @@ def test_the_command_says_what_it_found(tmp_path, subject):
         folder = tmp_path / "images" / f"c{label}"
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(folder / f"{i}.png")
+    (tmp_path / "images" / "c0" / "<script>.png").write_bytes(b"")
+    torn = tmp_path / "images" / "c1" / "torn é.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (SIDE, SIDE, 3), np.uint8)).save(torn)
+    torn.write_bytes(torn.read_bytes()[: torn.stat().st_size // 3])
     exported = torch.export.export(
         Corner().eval(),
         (torch.zeros(2, 3, SIDE, SIDE),),
@@ -153,7 +157,11 @@ def test_the_command_says_what_it_found(tmp_path, subject):
             *("--class-names", "c0,c1,c2", "--size", str(SIDE), "--out", str(tmp_path / "out")),
             "--no-hints",
         ],
+        env={"COLUMNS": "200"},
     )
     assert done.exit_code == 0, done.output
     assert "The classifier follows a cue (patch, lower right)" in done.output
     assert (tmp_path / "out" / "index.html").is_file()
+    assert "left out: c0/<script>.png: the file is empty" in done.output
+    assert "left out: c1/torn é.png" in done.output
+    assert "Note: 1 of the drawn images could not be decoded and were left out" in done.output

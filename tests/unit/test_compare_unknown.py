@@ -14,6 +14,7 @@ from torch import nn
 from sundog.audit.compare_unknown import compare_unknown
 from sundog.audit.pair_searches import folder_names
 from sundog.audit.requests import parse_methods
+from sundog.audit.runs import name_models
 from sundog.audit.subject import make_subject
 from sundog.bias.confidence import FEATURES, Calibration
 from sundog.core.audit.cues import CueRecord, Cues, CueTest
@@ -292,3 +293,13 @@ def test_folders_have_distinct_harmless_names():
     names = folder_names(["../up", "a/b", "a b", "a-b", "é", ""])
     assert len(set(names.values())) == 6
     assert all(name and "/" not in name and not name.startswith(".") for name in names.values())
+
+
+def test_a_model_that_is_there_is_no_name_whatever_its_folder_is_called(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for rate in ("0.1", "0.01"):
+        (tmp_path / f"lr={rate}").mkdir()
+    assert name_models(["lr=0.1", "lr=0.01"]) == {"lr=0.1": "lr=0.1", "lr=0.01": "lr=0.01"}
+    assert name_models(["a=lr=0.1", "b=timm:x"]) == {"a": "lr=0.1", "b": "timm:x"}
+    with pytest.raises(InputError, match="twice"):
+        name_models(["a=lr=0.1", "a=lr=0.01"])

@@ -28,13 +28,15 @@ class OpenedRuns:
 def name_models(texts: Sequence[str]) -> dict[str, str]:
     """Return run id -> model for ``NAME=MODEL`` or ``MODEL``; a folder's own name is its run id.
 
+    What is there under the whole text is a model, whatever ``=`` its name holds (``runs/lr=0.1``).
+
     Raises:
         InputError: two models under one name.
     """
     named: dict[str, str] = {}
     for text in texts:
         name, equals, model = text.partition("=")
-        if not equals:
+        if not equals or Path(text).exists():
             model = text
             name = Path(text).resolve().name if Path(text).exists() else text
         if name in named:

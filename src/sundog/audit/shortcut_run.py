@@ -145,7 +145,7 @@ def find_cues(
                 class_names=subject.class_names,
                 pictures=pictures,
                 masks=masks,
-                notes=found.notes,
+                notes=(*_unread(len(chosen) - len(ids)), *found.notes),
             )
             folder.write_result("tests", search.table)
             cues.write(written)
@@ -202,6 +202,12 @@ def load_sample(
         positions += batch.indices.tolist()
     kept = np.asarray(chosen, dtype=np.int64)[positions]
     return torch.cat(images), torch.from_numpy(subject.labels[kept]), kept
+
+
+def _unread(count: int) -> tuple[str, ...]:
+    if not count:
+        return ()
+    return (f"{count} of the drawn images could not be decoded and were left out.",)
 
 
 def _maps(subject: Subject, method: str) -> Callable[[Images], Tensor] | None:

@@ -19,7 +19,7 @@ from sundog.cli.compare_tables import (
     maps_line,
     models_table,
 )
-from sundog.cli.say import say, say_table
+from sundog.cli.say import say, say_skipped, say_table
 from sundog.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -183,6 +183,7 @@ def compare_known(
     notes = [note for subject in opened.subjects.values() for note in subject.notes()]
     for note in (*notes, *run.comparison.notes):
         say(f"Note: {note}")
+    say_skipped(left_out(opened))
     say(f"Page: {run.page}")
 
 
@@ -221,7 +222,14 @@ def compare_by_search(
             say(line)
     for note in found.notes:
         say(f"Note: {note}")
+    say_skipped(left_out(opened))
     say(f"Page: {run.page}")
+
+
+def left_out(opened: OpenedRuns) -> list[object]:
+    """Return the images that could not be read, each once: all models see the same."""
+    sets = (subject.image_set for subject in opened.subjects.values())
+    return list(dict.fromkeys(one for images in sets for one in images.skipped))
 
 
 def compare_runs_of_audits(folders: list[str], out: Path) -> None:

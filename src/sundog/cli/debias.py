@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from sundog.cli import options
-from sundog.cli.say import cell, next_command, say, say_table
+from sundog.cli.say import cell, next_command, say, say_skipped, say_table
 
 
 def debias(
@@ -210,6 +210,11 @@ def debias(
     say(run.content.headline, bold=True)
     for note in run.notes:
         say(f"Note: {note}")
+    sets = (
+        part.images.image_set
+        for part in (opened.data.train, opened.data.validation, opened.data.test)
+    )
+    say_skipped(list(dict.fromkeys(one for images in sets for one in images.skipped)))
     if run.chosen:
         say(f"Mended classifier: {run.path / 'mended'}")
         again = next_command("explain", source, options={"--model": run.path / "mended"})

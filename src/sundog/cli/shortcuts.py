@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from sundog.cli import options
-from sundog.cli.say import cell, say, say_table
+from sundog.cli.say import cell, say, say_skipped, say_table
 
 
 def shortcuts(
@@ -95,4 +95,5 @@ def shortcuts(
     say(run.content.headline, bold=True)
     for note in (*subject.notes(), *run.cues.notes):
         say(f"Note: {note}")
+    say_skipped(subject.image_set.skipped)
     say(f"Page: {run.page}")
