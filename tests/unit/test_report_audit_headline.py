@@ -122,7 +122,7 @@ def test_the_command_that_mends_learns_from_the_training_images(tmp_path):
     summary = make_summary(tmp_path)
     given = {**summary.manifest, "arguments": {"data": "held/", "model": "m", "training": "a b/"}}
     told = commands_of(summary.model_copy(update={"manifest": given}), folder=Path("run"))
-    assert told.debias == "sundog debias 'a b/' --validation held/ --model m --from-audit run"
+    assert told.debias == "sundog debias 'a b/' --model m --from-audit run"
     assert told.again == (
         "sundog audit MENDED_MODEL held/ --training 'a b/' -o NEW_RUN --before run"
     )

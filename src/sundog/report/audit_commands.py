@@ -21,8 +21,8 @@ class Commands:
     """The commands of one audit.
 
     Attributes:
-        debias: mend the classifier with what the audit found, on its training images if the
-            manifest names them.
+        debias: mend the classifier with what the audit found; on the training images if the
+            manifest names them, so that the audited ones stay unseen.
         review: judge the findings.
         again: audit again, to be compared with this audit.
         repeat: repeat this audit.
@@ -46,7 +46,6 @@ def commands_of(summary: AuditSummary, *, folder: Path, command: str = "") -> Co
     given: Mapping[str, Any] = arguments if isinstance(arguments, Mapping) else {}
     data = _first(given, PLACES["data"]) or "DATA"
     training = _first(given, ("training",))
-    learn = f"{training} --validation {data}" if training else data
     told = f" --training {training}" if training else ""
     model = _first(given, PLACES["model"]) or "MODEL"
     run = shlex.quote(str(folder))
@@ -58,7 +57,7 @@ def commands_of(summary: AuditSummary, *, folder: Path, command: str = "") -> Co
     stored = summary.manifest.get("command")
     made = command or (stored if isinstance(stored, str) else "")
     return Commands(
-        debias=f"sundog debias {learn} --model {model}{options} --from-audit {run}",
+        debias=f"sundog debias {training or data} --model {model}{options} --from-audit {run}",
         review=f"sundog review {run}",
         again=f"sundog audit MENDED_MODEL {data}{options}{told} -o NEW_RUN --before {run}",
         repeat=made or f"sundog audit --from {run} -o NEW_RUN",
