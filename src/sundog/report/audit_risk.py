@@ -36,8 +36,8 @@ def risk_section(summary: AuditSummary, shelf: Shelf) -> list[Section]:
         *_gallery("Rarest images: least like what the classifier knows", made.outliers, shelf),
     ]
     parts = [
-        *_table("Suspected labels", made.label_errors),
-        *_table("Rarest images", made.outliers),
+        *_table("Suspected labels", made.label_errors, "Most suspicious first."),
+        *_table("Rarest images", made.outliers, "Rarest first."),
     ]
     action = None
     if made.label_errors:
@@ -123,7 +123,7 @@ def _gallery(title: str, suspects: Sequence[Suspect], shelf: Shelf) -> list[Gall
     return [Gallery(f"{title}{count}", photos)]
 
 
-def _table(title: str, suspects: Sequence[Suspect]) -> list[Section]:
+def _table(title: str, suspects: Sequence[Suspect], caption: str) -> list[Section]:
     if not suspects:
         return []
     shown = suspects[:ROWS]
@@ -147,8 +147,7 @@ def _table(title: str, suspects: Sequence[Suspect]) -> list[Section]:
             tables=[
                 Table(
                     frame=frame,
-                    caption="Most suspicious first."
-                    + (f" {more:,} more are in audit.json." if more else ""),
+                    caption=caption + (f" {more:,} more are in audit.json." if more else ""),
                     columns={"score": Column(digits=3)},
                 )
             ],
