@@ -16,6 +16,7 @@ from sundog.core.inspection.query import ClassSummary, Query
 from sundog.core.inspection.results import Agreement, Judged, Results
 from sundog.core.inspection.wording import claim, consequence, p_text, points, verdict_text, whose
 from sundog.core.statistics import Estimate
+from sundog.report.audit_words import class_named
 from sundog.report.cue_strips import cue_strips
 from sundog.report.page import Page, Section
 from sundog.report.picture import Picture
@@ -224,7 +225,7 @@ def _one(query: Query, judged: Judged, folder: Path, *, display_k: int, number: 
             )
         )
     return Section(
-        title=f"{number}. {_capital(whose(finding))}: {names}",
+        title=f"{number}. {_capital(class_named(whose(finding)))}: {names}",
         text=[
             f"{claim(finding, judged.names)} {consequence(finding)} {_evidence(finding, query)}",
             *_more(judged),
