@@ -36,6 +36,8 @@ WINDOWS = 4
 """Windows that are tested, beside frames, surrounds, whole-image properties and proposals."""
 PRINTED = 0.3
 """Share of its pixels that a class must repeat before a window counts as printed."""
+BOTH = 0.05
+"""Pull of two components together beyond the sum of their margins that needs no cue."""
 PEAK_SIDES = (1 / 8, 1 / 5)
 """Larger parts, or the receiver's own painted over first, would move whole objects."""
 
@@ -195,7 +197,7 @@ def _together(look: Callable[[Candidate], Screened], singles: Sequence[Screened]
             both = look(
                 Candidate(
                     name=f"{one.candidate.name} together with {two.candidate.name}",
-                    margin=max(MARGINS["pair"], one.candidate.margin + two.candidate.margin),
+                    margin=max(MARGINS["pair"], one.candidate.margin + two.candidate.margin + BOTH),
                     component=one.candidate.component,
                     also=two.candidate.component,
                     family="pair",

@@ -64,7 +64,8 @@ class Bench:
         has .6 to lose. A single class must show three times the margin: what sound models make of
         one class (a white ball on green, the eyes of a face) varies more.
         """
-        sure = self.confidence if candidate.local else 1.0
+        alone = candidate.local and candidate.also is None
+        sure = self.confidence if alone else 1.0
         return min(candidate.margin * sure * (1 if class_index is None else 3), 0.9)
 
     def pairs(
