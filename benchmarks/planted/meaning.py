@@ -1,10 +1,12 @@
 """What was done and what the columns mean, for the report."""
 
-MEANING = """\
+from benchmarks.planted.settings import HELD_OUT_FROM
+
+MEANING = f"""\
 - **Settings** are drawn by seeds: cue parameters (size, place, width, opacity, ...), strength,
   class, images and initial weights. Data sets, cues and networks of the small suite are the same
-  for every draw. Seeds below 1000 were looked at while the tools were tuned; seeds from 1000 on
-  never were.
+  for every draw. Seeds below {HELD_OUT_FROM} were looked at while the tools were tuned; seeds from
+  {HELD_OUT_FROM} on never were.
 - **Biased**: trained on images whose cue agrees with the label with a probability of 0.7, 0.9,
   0.95 or 1 (*strength*). **Controls**: the *twin*, with the same images, weights and seed but
   without the cue, on the images that carry the cue and on clean ones.
