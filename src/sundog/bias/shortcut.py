@@ -63,11 +63,12 @@ def find_shortcuts(
     Two fifths of the images propose and screen; the others decide. *Candidates*: windows and
     strips at fixed places, boxes of pixels that a class repeats, the box where the map of each
     image peaks, recognised stamps and marks, frames, surrounds, and properties of the whole image
-    (colour, light, detail, compression, placement), pairs of the strongest. *Test*: the component of a
-    donor of another class against that of a donor of the target's own class, moved into the same
-    target; ``pull`` = mean shift of probability from the label to the donor's class; one-sided
-    against the pull that sound models show (``MARGINS``; more for a single class), Holm over all
-    tests, weighted by screening. What keeps less than half of its pull once stronger cues are put back is explained.
+    (colour, light, detail, compression, placement), pairs of the strongest. *Test*: the component
+    of a donor of another class against that of a donor of the target's own class, moved into the
+    same target; ``pull`` = mean shift of probability from the label to the donor's class;
+    one-sided against the pull that sound models show (``MARGINS``; more for a single class), Holm
+    over all tests, weighted by screening. What keeps less than half of its pull once stronger cues
+    are put back is explained.
 
     It can find only what the images carry: a cue that none of them shows cannot be moved.
 
