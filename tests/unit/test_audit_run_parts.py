@@ -119,6 +119,14 @@ def test_settings_go_to_json_and_back_and_stages_bring_what_they_need():
         AuditSettings.from_dict({**given.to_dict(), "novel": 1})
 
 
+@pytest.mark.parametrize("share", [0.0, 1.0, 2.0, -0.1, float("nan")])
+def test_a_level_that_bounds_nothing_is_refused_before_the_audit(share):
+    with pytest.raises(InputError, match="alpha"):
+        AuditSettings(search=SearchSettings(alpha=share))
+    with pytest.raises(InputError, match="smallest"):
+        AuditSettings(smallest=share)
+
+
 def test_the_peak_is_that_of_the_block():
     # A map of its own: the allocator may hand out memory that earlier tests left resident.
     with measured() as large, mmap.mmap(-1, 60 << 20) as block:

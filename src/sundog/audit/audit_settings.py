@@ -60,7 +60,7 @@ class AuditSettings:
 
         Raises:
             UnknownNameError: unknown stage.
-            InputError: no stage, or a number below 1.
+            InputError: no stage, a count below 1, or a share outside (0, 1).
         """
         for name in self.stages:
             if name not in STAGES:
@@ -74,6 +74,14 @@ class AuditSettings:
         ):
             if count < 1:
                 raise InputError(name, expected=">= 1", got=str(count))
+        for name, share in (("alpha", self.search.alpha), ("smallest", self.smallest)):
+            if not 0 < share < 1:  # NaN neither
+                raise InputError(
+                    name,
+                    expected="between 0 and 1, both excluded",
+                    got=str(share),
+                    hint="Try 0.05.",
+                )
 
     def wanted(self) -> tuple[str, ...]:
         """Return the stages to run, in order: those asked for and what they need."""
