@@ -55,6 +55,12 @@ CUT = """() => [...document.querySelectorAll("figure.photo, .chart tr, .act")].f
   getComputedStyle(node).breakInside !== "avoid").length"""
 
 
+HIDDEN = """() => [...document.querySelectorAll(".table, pre")].filter((node) =>
+  node.scrollWidth > node.clientWidth + 1
+).map((node) => node.textContent.trim().slice(0, 60))"""
+OPEN = "() => document.querySelectorAll('details').forEach((node) => { node.open = true; })"
+
+
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
@@ -124,14 +130,25 @@ def test_folded_parts_open_without_a_script_and_lead_from_the_glance(browser, ad
     page.context.close()
 
 
+def test_no_table_or_command_has_to_be_moved_aside_on_a_phone(browser, address):
+    page = look(browser, address, width=390)
+    page.evaluate(OPEN)
+    assert page.evaluate(HIDDEN) == []
+    assert page.evaluate(WIDER) == []
+    lists = page.locator(".table.many td").first
+    assert lists.evaluate("node => getComputedStyle(node, '::before').content") != "none"
+    page.context.close()
+
+
 def test_on_paper_everything_is_open_and_nothing_is_cut(browser, address, tmp_path):
-    page = look(browser, address, width=700, dark=True)
+    page = look(browser, address, width=680, dark=True)  # A4 less its margins
     folded = page.get_by_text("Every finding; intervals are 95")
     assert not folded.is_visible()
     page.emulate_media(media="print", color_scheme="dark")
     assert folded.is_visible()
     assert page.get_by_text("A person must state who watches the output").is_visible()
     assert page.evaluate(CUT) == 0
+    assert page.evaluate(HIDDEN) == []
     assert page.evaluate(POOR) == []
     assert not page.locator("nav").is_visible()
     paper = tmp_path / "report.pdf"

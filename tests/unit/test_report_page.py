@@ -18,7 +18,7 @@ from sundog.report.page import Page, Section, render, write_page
 from sundog.report.picture import Picture, encode
 from sundog.report.sheet import Sheet
 from sundog.report.style import style
-from sundog.report.table import Column, Table, format_number, show
+from sundog.report.table import Cell, Column, Table, format_number, show
 
 EVIL = "<script>alert(1)</script>\"'&"
 
@@ -259,3 +259,8 @@ def test_cells_of_every_kind():
 def test_bad_input_is_refused_in_plain_words(call, message):
     with pytest.raises(InputError, match=message):
         call()
+
+
+def test_only_long_words_of_a_table_may_break():
+    assert not Cell("three plain words of a sentence").long
+    assert Cell("images/5/000340-c5e8b59b12ce.png").long

@@ -16,6 +16,8 @@ from sundog.core.statistics import Estimate
 Format = Literal["auto", "text", "integer", "decimal", "percent", "points", "p"]
 """``percent``: a share in [0, 1]; ``points``: a difference of shares, signed; ``p``: a p-value."""
 NOTHING = "–"
+LONG = 18
+"""Characters of a word beyond which it may be broken."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,11 @@ class Cell:
     interval: str = ""
     numeric: bool = False
     best: bool = False
+
+    @property
+    def long(self) -> bool:
+        """Whether a word (a path, a hash) must break for the table to fit a phone or paper."""
+        return any(len(word) > LONG for word in self.text.split())
 
 
 @dataclass(frozen=True)
