@@ -197,13 +197,13 @@ def put_back(
 ) -> Images:
     """Return the moved images with the component of the targets themselves."""
     own = images[targets]
-    if candidate.component is not None:
-        restored = candidate.component.transfer(moved, own)
-        return candidate.also.transfer(restored, own) if candidate.also is not None else restored
-    if candidate.masks is None:
+    if candidate.masks is not None:
+        inside = (candidate.masks[donors] | candidate.masks[targets])[:, None]
+        return torch.where(inside, own, moved)
+    if candidate.component is None:
         return moved
-    inside = (candidate.masks[donors] | candidate.masks[targets])[:, None]
-    return torch.where(inside, own, moved)
+    restored = candidate.component.transfer(moved, own)
+    return candidate.also.transfer(restored, own) if candidate.also is not None else restored
 
 
 def choose_claims(
