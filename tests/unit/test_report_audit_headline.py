@@ -131,5 +131,6 @@ def test_the_command_that_mends_learns_from_the_training_images(tmp_path):
 def test_numbers_stay_with_their_signs_and_commands_keep_their_lines(tmp_path):
     html = render(audit_page(make_summary(tmp_path), folder=tmp_path))
     assert "n\u00a0=\u00a040 with it" in html
+    assert "38 points [23,\u00a053]" in html
     assert 'class="line">sundog review' in html
     assert 'data-of="concept"' in html

@@ -24,7 +24,7 @@ from sundog.report.section import Section as Section
 from sundog.report.section_tree import Tree
 
 MAX_BYTES = 5_000_000
-GLUE = re.compile(r"\b[np] [=<>≤] (?=[\d.−])")
+GLUE = re.compile(r"\b[np] [=<>≤] (?=[\d.−])|\[[−+]?[\d.,]+, (?=[−+\d])")
 LONGEST = 5_000
 """Characters of a text; what is longer is a picture."""
 
@@ -67,7 +67,7 @@ WORDS = {
 
 
 def _glued(value: object) -> object:
-    """Keep ``n = 40`` and ``p < 0.001`` on one line, wherever the page writes text."""
+    """Keep ``n = 40``, ``p < 0.001`` and ``[50, 63]`` on one line, wherever the page has text."""
     if type(value) is not str or len(value) > LONGEST:
         return value
     return GLUE.sub(lambda found: found[0].replace(" ", "\u00a0"), value)
