@@ -273,6 +273,14 @@ def test_an_unforeseen_error_carries_the_headers_and_no_details(door):
     assert b"secret" not in sent[1]["body"]
 
 
+def test_a_log_that_cannot_be_read_any_more_is_told_as_it_is(client, run):
+    (run / EVENTS_FILE).unlink(missing_ok=True)
+    (run / EVENTS_FILE).mkdir(parents=True)
+    answer = client.get("/api/state", params={"reviewer": "ann", "since": "0"})
+    assert answer.status_code == 500
+    assert "directory" in answer.json()["error"].lower()
+
+
 def test_websockets_are_not_answered(session, door):
     async def ask():
         async def never(*_):

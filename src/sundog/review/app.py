@@ -38,7 +38,11 @@ def make_app(session: Session, door: Door) -> ASGIApp:
     """Return the application, guarded by ``door``."""
     app = Starlette(
         routes=[*_page_routes(), *_api_routes(session, door)],
-        exception_handlers={HTTPException: _http_error, SundogError: _sundog_error},
+        exception_handlers={
+            HTTPException: _http_error,
+            SundogError: _told_error,
+            OSError: _told_error,  # a folder that went away under the page
+        },
     )
     return Guard(app, door)
 
@@ -155,6 +159,6 @@ async def _http_error(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": error.detail}, status_code=error.status_code)
 
 
-async def _sundog_error(request: Request, error: Exception) -> Response:
+async def _told_error(request: Request, error: Exception) -> Response:
     del request
     return JSONResponse({"error": str(error)}, status_code=500)
