@@ -8,18 +8,26 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from tests.audit_subjects import NAMES as FRAMES
+from tests.audit_subjects import cheat
+from tests.audit_subjects import images as frames
 from tests.audit_summaries import around, share
 from torch import nn
 
+from sundog.audit.compare_run import compare_runs
 from sundog.audit.compare_unknown import compare_unknown
+from sundog.audit.pair_looks import look_at_pairs
+from sundog.audit.pair_records import right_answers
 from sundog.audit.pair_searches import folder_names
 from sundog.audit.requests import parse_methods
 from sundog.audit.runs import name_models
 from sundog.audit.subject import make_subject
 from sundog.bias.confidence import FEATURES, Calibration
 from sundog.core.audit.cues import CueRecord, Cues, CueTest
-from sundog.core.errors import InputError
+from sundog.core.errors import InputError, ModelStateError
+from sundog.core.run_folder import RunFolder
 from sundog.data.arrays import from_arrays
+from sundog.data.planting import make_cue
 from sundog.models.classifier import Classifier
 
 NAMES = ("red", "green", "blue")
@@ -303,3 +311,41 @@ def test_a_model_that_is_there_is_no_name_whatever_its_folder_is_called(tmp_path
     assert name_models(["a=lr=0.1", "b=timm:x"]) == {"a": "lr=0.1", "b": "timm:x"}
     with pytest.raises(InputError, match="twice"):
         name_models(["a=lr=0.1", "a=lr=0.01"])
+
+
+def copied(times=3):
+    one = frames(20)
+    pixels = np.stack([one.image(i) for i in range(len(one))])
+    labels = np.concatenate([one.labels] * times)
+    labels[-1] = 1 - labels[-1]  # one copy contradicts the others
+    return from_arrays(np.concatenate([pixels] * times), labels, FRAMES, layout="NHWC")
+
+
+def test_copies_count_once_and_contradicting_ones_not_at_all(tmp_path):
+    subjects = {n: make_subject(copied(), cheat(biased=n == "a"), batch_size=16) for n in "ab"}
+    given = {"gxi": ("gradient_x_input", {})}
+    with RunFolder.open(tmp_path / "run", kind="test") as folder:
+        looks = look_at_pairs(folder, subjects, methods=given, map_images=120, shown=1)
+    assert looks.predictions.groupby("run_id").size().to_dict() == {"a": 39, "b": 39}
+    assert looks.statistics.groupby(["run_id", "method"]).size().tolist() == [40, 40]
+    assert len(looks.agreement) == 40
+    assert looks.notes == (
+        "3 copies of 1 images with contradicting labels were left out of the accuracies.",
+        "78 copies of other images were counted once.",
+    )
+    right = right_answers(looks.predictions, frames(20).ids)
+    assert all(len(found) == 40 and not found[-1] for found in right.values())
+
+
+def test_a_model_that_answers_nan_is_named(tmp_path):
+    broken = cheat()
+    with torch.no_grad():
+        broken.network.head.weight.fill_(float("nan"))
+    subjects = {n: make_subject(frames(20), m) for n, m in (("good", cheat()), ("bad", broken))}
+    cue = make_cue("patch", class_count=2)
+    for compare in (
+        lambda out: compare_runs(subjects, cue, out, methods={}, map_images=0),
+        lambda out: compare_unknown(subjects, out, methods={}, map_images=0),
+    ):
+        with pytest.raises(ModelStateError, match=r"output of 'bad' must be finite"):
+            compare(tmp_path / "run")

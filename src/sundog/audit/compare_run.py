@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sundog.audit.observed import check_finite
 from sundog.audit.subject import Subject, spread
 from sundog.bias.compare import Comparison, compare_models
 from sundog.core.errors import InputError
@@ -226,6 +227,7 @@ def _predict(subjects: Mapping[str, Subject], batch: Batch, views: _Shown) -> pd
     for run, subject in subjects.items():
         for condition in CONDITIONS:
             logits = subject.classifier.predict(views.images[condition])
+            check_finite(run, logits.softmax(1))
             probability, prediction = logits.softmax(1).max(dim=1)
             loss = torch.nn.functional.cross_entropy(logits, batch.labels, reduction="none")
             frames.append(

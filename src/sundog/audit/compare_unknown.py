@@ -307,7 +307,11 @@ def _conclude(
         calibrated={} if calibration is None else dict(calibration.fitted),
         notes=tuple(
             dict.fromkeys(
-                (*(note for s in subjects.values() for note in s.notes()), *_skipped(cues, tables))
+                (
+                    *(note for s in subjects.values() for note in s.notes()),
+                    *looks.notes,
+                    *_skipped(cues, tables),
+                )
             )
         ),
     )

@@ -196,20 +196,33 @@ def choose_classes(observed: Observed, classes: Sequence[str] | None) -> tuple[s
     return tuple(chosen)
 
 
+def check_finite(name: str, output: Logits) -> None:
+    """Refuse a classifier that answers NaN or infinity: it has no prediction.
+
+    Args:
+        name: of the classifier.
+        output: ``float[images, classes]``.
+
+    Raises:
+        ModelStateError: how many images it happens for.
+    """
+    bad = int((~torch.isfinite(output).all(dim=1)).sum())
+    if bad:
+        raise ModelStateError(
+            f"The output of {name!r}",
+            expected="finite",
+            got=f"NaN or infinity for {bad} of {len(output)} images",
+            hint="Check its weights and its normalisation (--mean, --std).",
+        )
+
+
 @torch.no_grad()
 def _predict(subject: Subject, batch: Batch) -> pd.DataFrame:
     # One image alone takes other sums (a matrix times a vector), and other last digits.
     images = batch.images.repeat(2, 1, 1, 1) if len(batch) == 1 else batch.images
     output = subject.classifier.predict(images)[: len(batch)]
     probabilities = output.softmax(1).double().cpu()
-    bad = int((~torch.isfinite(probabilities).all(dim=1)).sum())
-    if bad:
-        raise ModelStateError(
-            f"The output of {subject.classifier.name!r}",
-            expected="finite",
-            got=f"NaN or infinity for {bad} of {len(batch)} images",
-            hint="Check its weights and its normalisation (--mean, --std).",
-        )
+    check_finite(subject.classifier.name, probabilities)
     return _frame(
         subject,
         indices=batch.indices,

@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 from jaxtyping import Int64
 
+from sundog.audit.observed import check_finite
 from sundog.audit.subject import Subject, spread
 from sundog.bias.pair_maps import map_statistics, top_overlap
 from sundog.core.progress import track
@@ -35,12 +36,14 @@ class Looks:
             :func:`~sundog.bias.pair_maps.map_statistics`.
         agreement: a row per pair of runs, method and explained image: correlation, overlap.
         examples: images, labels and views; empty without maps.
+        notes: what was left out, in sentences.
     """
 
     predictions: pd.DataFrame
     statistics: pd.DataFrame
     agreement: pd.DataFrame
     examples: dict[str, Any]
+    notes: tuple[str, ...] = ()
 
 
 def look_at_pairs(
@@ -53,6 +56,9 @@ def look_at_pairs(
     progress: bool | None = None,
 ) -> Looks:
     """Predict every image with every model and explain some; finished batches are kept.
+
+    Images of identical content count once, since copies are not independent evidence; copies with
+    different labels are left out.
 
     Args:
         folder: open run folder.
@@ -84,12 +90,39 @@ def look_at_pairs(
             folder.append("agreement", key, agreement)
         if len(draw):
             examples.append(example)
+    predictions, notes = _once(folder.table("predictions"))
     return Looks(
-        predictions=folder.table("predictions"),
-        statistics=folder.table("statistics"),
-        agreement=folder.table("agreement"),
+        predictions=predictions,
+        statistics=_distinct(folder.table("statistics"), ("run_id", "method", "id")),
+        agreement=_distinct(folder.table("agreement"), ("first", "second", "method", "id")),
+        notes=notes,
         examples=_join(examples, list(subjects)) if examples else {},
     )
+
+
+def _once(predictions: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Return each image once per run, and what was left out."""
+    labels = predictions.groupby("id")["label"].nunique()
+    wrong = set(labels[labels > 1].index)
+    clean = predictions[~predictions["id"].isin(wrong)]
+    kept = _distinct(clean, ("run_id", "id"))
+    runs = max(predictions["run_id"].nunique(), 1)
+    notes = []
+    if wrong:
+        notes.append(
+            f"{(len(predictions) - len(clean)) // runs} copies of {len(wrong)} images with "
+            "contradicting labels were left out of the accuracies."
+        )
+    if len(kept) < len(clean):
+        copies = (len(clean) - len(kept)) // runs
+        notes.append(f"{copies} copies of other images were counted once.")
+    return kept, tuple(notes)
+
+
+def _distinct(frame: pd.DataFrame, keys: tuple[str, ...]) -> pd.DataFrame:
+    if frame.empty:
+        return frame
+    return frame.drop_duplicates(list(keys)).reset_index(drop=True)
 
 
 @torch.no_grad()
@@ -98,6 +131,7 @@ def _predict(subjects: Mapping[str, Subject], batch: Batch) -> pd.DataFrame:
     frames = []
     for run, subject in subjects.items():
         logits = subject.classifier.predict(batch.images, batch_size=len(batch))
+        check_finite(run, logits.softmax(1))
         probability, prediction = logits.softmax(1).max(dim=1)
         loss = torch.nn.functional.cross_entropy(
             logits, batch.labels.clamp_min(0), reduction="none"

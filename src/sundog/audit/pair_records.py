@@ -142,7 +142,8 @@ def right_answers(
     """Return run -> whether it is right for each of the images ``ids``."""
     found = {}
     for run, rows in predictions.groupby("run_id"):
-        unique = rows.drop_duplicates("id").set_index("id").loc[list(ids)]
+        # Copies with contradicting labels have no row: nobody knows whether they are right.
+        unique = rows.drop_duplicates("id").set_index("id").reindex(list(ids))
         found[str(run)] = (unique["prediction"] == unique["label"]).to_numpy()
     return found
 
