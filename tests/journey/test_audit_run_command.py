@@ -145,6 +145,7 @@ def test_a_stage_that_fails_is_told_the_others_finish_and_the_exit_code_is_1(mod
         ([], InputError),
         (["--stages", "finding"], UnknownNameError),
         (["--alpha", "2"], InputError),
+        (["--answers", "nothing.json"], SundogError),
         (["--taggers", "photometrik"], UnknownNameError),
         (["--methods", "grad"], UnknownNameError),
         (["--risk-methods", "kn"], UnknownNameError),

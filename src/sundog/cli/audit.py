@@ -282,10 +282,18 @@ def _answers(path: Path | None) -> dict[str, str] | None:
         return None
     try:
         found: Any = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except OSError as error:
+        raise RunFolderError(
+            f"--answers {str(path)!r}", expected="a JSON file", got=str(error.strerror or error)
+        ) from error
+    except (ValueError, RecursionError) as error:
         raise RunFolderError(f"{str(path)!r}", expected="readable JSON", got=str(error)) from error
     if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
-        raise InputError(f"{str(path)!r}", expected="an object of texts: field -> text")
+        raise InputError(
+            f"--answers {str(path)!r}",
+            expected="an object of texts: field -> text",
+            got=type(found).__name__ if not isinstance(found, dict) else "a value that is no text",
+        )
     return {str(field): text for field, text in found.items()}
 
 
