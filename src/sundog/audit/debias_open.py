@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sundog.audit.cut_already import resize_left
 from sundog.audit.debias_data import DebiasData, make_debias_data
 from sundog.audit.debias_from_audit import what_to_suppress
 from sundog.audit.debias_from_audit_open import suppressed
@@ -109,6 +110,10 @@ def open_debias(
         found = get_model(model, checkpoint, classes, **arguments)
         if found.class_names is None:
             found = found.with_class_names(sources.train.class_names)
+    if isinstance(found, Classifier):
+        named = [name for name in (source, validation, test) if name is not None]
+        own = found.input_size if size is None else (size, size)
+        resize = resize_left(named, resize=resize, size=own)
     planted = None
     if cue is not None:
         count = len(sources.train.class_names)

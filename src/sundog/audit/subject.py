@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Int64
 
 from sundog.audit.align import align_labels, match_classes
+from sundog.audit.cut_already import resize_left
 from sundog.core.errors import CheckpointError, DataError, InputError, SundogError, first_line
 from sundog.core.shapes import Labels
 from sundog.data.image_set import Batch, ImageSet
@@ -223,6 +224,8 @@ def open_subject(
     """Open images and classifier by name; see :func:`load_image_set` and :func:`get_model`.
 
     ``classes="auto"`` keeps those of the classifier's classes that the image set has, by name.
+    Copies that ``sundog plant`` cut to the classifier's size are not cut again
+    (:func:`sundog.audit.cut_already.resize_left`).
 
     Raises:
         InputError: a training run's folder with another ``resize`` than it was trained with.
@@ -250,6 +253,9 @@ def open_subject(
         whole = get_model(model, checkpoint, **arguments)
         classes = _shared_classes(image_set, whole)
     classifier = get_model(model, checkpoint, classes, **arguments)
+    resize = resize_left(
+        [source], resize=resize, size=classifier.input_size if size is None else (size, size)
+    )
     subject = make_subject(image_set, classifier, size=size, resize=resize, batch_size=batch_size)
     return replace(subject, root=_root(source))
 
