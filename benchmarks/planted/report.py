@@ -20,7 +20,7 @@ from benchmarks.planted.extras import (
 )
 from benchmarks.planted.gathered import Gathered, gather
 from benchmarks.planted.meaning import MEANING
-from benchmarks.planted.settings import Setting
+from benchmarks.planted.settings import HELD_OUT_FROM, Setting
 from benchmarks.planted.suites import HELD_OUT, TUNING
 from benchmarks.planted.summary import ROWS, summarise
 from benchmarks.planted.tables import bar_table, overall_table, peer_table, split_table
@@ -145,6 +145,6 @@ def _told(content: dict[str, Any]) -> str:
         f"{about['date']}, {about['cores']} cores, Python {about['python']}, {versions}. {counts}. "
         f"Processor time {time['total'] / 60:.0f} minutes "
         f"({', '.join(f'{k} {v / 60:.1f}' for k, v in time['steps'].items())}). "
-        "Seeds from 1000 on were held out: nothing was tuned on them. Brackets: 95 % interval over "
-        "settings; in parentheses: n."
+        f"Seeds from {HELD_OUT_FROM} on were held out. Brackets: 95 % interval over settings; in "
+        "parentheses: n."
     )

@@ -22,6 +22,7 @@ MARGINS: dict[str, float] = {
     "part": 0.06,
     "printed": 0.12,
     "large": 0.25,
+    "ground": 0.15,
     "stamp": 0.04,
     "mark": 0.05,
     "peak": 0.15,

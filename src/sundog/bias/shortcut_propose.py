@@ -23,6 +23,7 @@ from sundog.bias.shortcut_grid import (
 )
 from sundog.bias.shortcut_peaks import Attribute, map_images, peak_masks
 from sundog.bias.shortcut_repeat import (
+    FOUND,
     grown_box,
     print_carriers,
     printed_share,
@@ -63,7 +64,7 @@ def propose(
         boxes: proposed by others.
         stamps: proposed by others: stamps and marks.
     """
-    whole = [look(candidate) for candidate in whole_candidates()]
+    whole = [look(_with_ground(c, repeats)) for c in whole_candidates()]
     windows = _windows(bench, look, [*repeated_boxes(repeats), *boxes], repeats, among)
     parts = [look(candidate) for candidate in _parts(bench, attribute, stamps)]
     singles = [*windows, *parts, *whole]
@@ -95,6 +96,16 @@ def _windows(
     ]
     whole = [_whole_print(s, look, repeats) for s in [*fitted, *apart[2:]]]
     return [_with_content(bench, s, repeats, among) for s in whole]
+
+
+def _with_ground(candidate: Candidate, repeats: Float[np.ndarray, "height width"]) -> Candidate:
+    """Return a frame or surround with the margin that its content calls for: one that no class
+    prints holds hair, sky or grass, which sound models look at too.
+    """
+    mask = None if candidate.component is None else candidate.component.mask(*repeats.shape)
+    if mask is None or float((repeats[mask.numpy()] > FOUND).mean()) >= PRINTED:
+        return candidate
+    return replace(candidate, margin=MARGINS["ground"])
 
 
 def _with_content(
