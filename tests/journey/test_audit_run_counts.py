@@ -1,3 +1,5 @@
+from html import unescape
+
 """What an audit computes, and what it does not compute twice: exact numbers."""
 
 from dataclasses import replace
@@ -13,6 +15,7 @@ from sundog.audit.subject import make_subject
 from sundog.core.audit.summary import AuditSummary
 from sundog.core.errors import DataError, RunFolderError
 from sundog.core.inspection.query import Query
+from sundog.report.audit_headline import headline as page_headline
 from sundog.review.open_run import open_run
 
 SEARCH = SearchSettings(max_tags=1, permutations=200)
@@ -128,7 +131,7 @@ def test_what_is_planted_is_found_and_can_be_reviewed(run):
     for suspect in (*summary.risk.outliers, *summary.risk.label_errors):
         assert (run.path / suspect.thumbnail).is_file()
     assert (run.path / "index.html").is_file()
-    assert run.summary.answer[0] in run._repr_html_()
+    assert page_headline(run.summary) in unescape(run._repr_html_())
     assert repr(run).startswith("AuditRun(The model")
     assert (run.path / "audit.md").read_text(encoding="utf-8").startswith("#")
 

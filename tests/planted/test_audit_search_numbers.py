@@ -285,7 +285,10 @@ def test_an_image_alone_in_its_batch_is_predicted_as_among_others():
         for size in (33, 32, 1)
     ]
     for other in tables[1:]:
-        assert other["confidence"].tolist() == tables[0]["confidence"].tolist()
+        # Some processors' matrix products round the last bit by the number of rows.
+        assert other["confidence"].tolist() == pytest.approx(
+            tables[0]["confidence"].tolist(), abs=2e-7, rel=0
+        )
 
 
 def _finding(n_present=30, n_absent=60):

@@ -150,7 +150,8 @@ def test_every_method_is_saved_and_read_back(classifier, images, tmp_path):
         save_risk_model(model, tmp_path / name)
         found = load_risk_model(tmp_path / name)(images, return_risk=True)
         for key, values in wanted.scores.items():
-            assert torch.equal(values, found.scores[key]), key
+            # Some processors' matrix products round by where in memory the weights begin.
+            assert torch.allclose(values, found.scores[key], rtol=1e-6, atol=1e-9), key
 
 
 def test_scores_do_not_depend_on_the_batch(classifier):
