@@ -1,8 +1,7 @@
-from html import unescape
-
 """What an audit computes, and what it does not compute twice: exact numbers."""
 
 from dataclasses import replace
+from html import unescape
 
 import pytest
 from tests.audit_subjects import Counted, cheat, images, timeless
