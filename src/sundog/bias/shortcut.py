@@ -209,7 +209,8 @@ def _tests(bench: Bench, screened: Screened, among: Bool[np.ndarray, "images"]) 
         found = [try_candidate(bench, candidate, among, most=HOPELESS_PAIRS)]
     else:
         found = [try_candidate(bench, candidate, among, most=CONFIRM_PAIRS)]
-        if screened.best_class is not None and _class_count(bench.labels) > 2:
+        alone = candidate.family != "mark"  # the mark of one class may be its object
+        if alone and screened.best_class is not None and _class_count(bench.labels) > 2:
             one = screened.best_class
             found.append(try_candidate(bench, candidate, among, most=CLASS_PAIRS, class_index=one))
     return [
