@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sundog.core.shapes import Images
 from sundog.data.components.mark_match import Mark, best_places, light
-from sundog.data.components.paint_over import paint_over
+from sundog.data.components.paint_over import paste_located
 
 Marks = Sequence[Mapping[str, Any]]
 """Each ``{"factor", "threshold", "values", "weights"}`` (see :class:`Mark`), JSON lists, and
@@ -93,6 +93,5 @@ def transfer_mark(images: Images, donors: Images, *, marks: Marks) -> Images:
         donors: of the same shape.
         marks: JSON values.
     """
-    own = mark_masks(images, marks=marks).to(images.device)
-    theirs = mark_masks(donors, marks=marks).to(images.device)
-    return torch.where(theirs[:, None], donors, paint_over(images, own))
+    own, theirs = mark_masks(images, marks=marks), mark_masks(donors, marks=marks)
+    return paste_located(images, donors, own=own, theirs=theirs)

@@ -11,7 +11,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from sundog.core.shapes import Images
-from sundog.data.components.paint_over import paint_over
+from sundog.data.components.paint_over import paste_located
 from sundog.data.components.stamp_match import as_planes, match_stamp, shrink
 
 Stamps = Sequence[Mapping[str, Any]]
@@ -65,6 +65,5 @@ def transfer_stamp(images: Images, donors: Images, *, stamps: Stamps) -> Images:
         donors: of the same shape.
         stamps: JSON values.
     """
-    own = stamp_masks(images, stamps=stamps).to(images.device)
-    theirs = stamp_masks(donors, stamps=stamps).to(images.device)
-    return torch.where(theirs[:, None], donors, paint_over(images, own))
+    own, theirs = stamp_masks(images, stamps=stamps), stamp_masks(donors, stamps=stamps)
+    return paste_located(images, donors, own=own, theirs=theirs)
