@@ -2,6 +2,8 @@
 
 from html.parser import HTMLParser
 
+EVIL = "<script>alert(1)</script>\"'&"
+
 
 class Outline(HTMLParser):
     def __init__(self, html):

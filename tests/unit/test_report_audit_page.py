@@ -1,11 +1,11 @@
 """The report of an audit from its record: what comes first, words, numbers, lost pictures, size."""
 
 import re
-import runpy
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
+from tests import audit_report_run as made
+from tests.audit_report_run import make_calm, make_finding, make_summary
 from tests.report_outline import Outline, part
 
 from sundog.core.audit.summary import Stage
@@ -13,14 +13,6 @@ from sundog.core.inspection.finding import Ranking, Replication
 from sundog.report import audit_cues, audit_findings, audit_tested
 from sundog.report.audit_page import audit_page
 from sundog.report.page import render
-
-made = runpy.run_path(str(Path(__file__).parents[1] / "audit_report_run.py"))
-make_summary, make_calm, make_finding = (
-    made["make_summary"],
-    made["make_calm"],
-    made["make_finding"],
-)
-EVIL = "<script>alert(1)</script>\"'&"
 
 
 @pytest.fixture(scope="module")
@@ -221,7 +213,7 @@ def test_a_finding_that_did_not_replicate_says_so(run):
 def test_a_stage_that_failed_is_told_before_everything(run):
     folder, summary = run
     changed = summary.model_copy(
-        update={"stages": made["make_stages"](failed=True), "risk": None, "cue_tests": (),
+        update={"stages": made.make_stages(failed=True), "risk": None, "cue_tests": (),
                 "cues": ()}
     )  # fmt: skip
     stages = (*changed.stages[:3], Stage(name="cues", status="failed", message="x"))
@@ -297,8 +289,8 @@ def test_no_text_says_that_a_model_is_fair(run, tmp_path):
 
 
 def test_numbers_that_could_not_be_measured_are_dashes_not_crashes(tmp_path):
-    unknown = made["unknown"]()
-    cue = made["make_cue"](tmp_path).model_copy(
+    unknown = made.unknown()
+    cue = made.make_cue(tmp_path).model_copy(
         update=dict.fromkeys(
             (
                 *("flip", "control", "excess", "intact", "swapped", "reliance", "random_place"),
@@ -311,7 +303,7 @@ def test_numbers_that_could_not_be_measured_are_dashes_not_crashes(tmp_path):
     finding = make_finding(evidence=(), replication=None, p_adjusted=None, errors=None)
     effect = finding.effect.model_copy(update={"present": None, "absent": None, "gap": None,
                                                "low": None, "high": None})  # fmt: skip
-    performance = made["make_performance"]().model_copy(
+    performance = made.make_performance().model_copy(
         update={"accuracy": unknown, "groups": (), "worst": None, "gap": None, "ece": unknown}
     )
     summary = make_summary(
@@ -319,8 +311,8 @@ def test_numbers_that_could_not_be_measured_are_dashes_not_crashes(tmp_path):
         cues=(cue,),
         findings=(finding.model_copy(update={"effect": effect}),),
         performance=performance,
-        risk=made["make_risk"](tmp_path).model_copy(update={"rarest": None, "detection": {}}),
-        changes=(made["make_changes"]()[0].model_copy(update={"difference": unknown}),),
+        risk=made.make_risk(tmp_path).model_copy(update={"rarest": None, "detection": {}}),
+        changes=(made.make_changes()[0].model_copy(update={"difference": unknown}),),
         manifest={},
         stages=(),
         limits=(),

@@ -1,23 +1,14 @@
 """The report of an audit from a hostile record: lost pictures, names with markup, any size."""
 
-import runpy
-from pathlib import Path
-
 import numpy as np
 from PIL import Image
-from tests.report_outline import Outline, part, walk
+from tests import audit_report_run as made
+from tests.audit_report_run import make_finding, make_summary
+from tests.report_outline import EVIL, Outline, part, walk
 
 from sundog.core.audit.summary import Stage
 from sundog.report.audit_page import audit_page
 from sundog.report.page import render
-
-made = runpy.run_path(str(Path(__file__).parents[1] / "audit_report_run.py"))
-make_summary, make_calm, make_finding = (
-    made["make_summary"],
-    made["make_calm"],
-    made["make_finding"],
-)
-EVIL = "<script>alert(1)</script>\"'&"
 
 
 def test_pictures_that_are_lost_or_lie_outside_are_left_out_and_counted(tmp_path):
@@ -41,11 +32,11 @@ def test_pictures_that_are_lost_or_lie_outside_are_left_out_and_counted(tmp_path
 
 
 def test_every_name_is_escaped(tmp_path):
-    cue = made["make_cue"](tmp_path, name=EVIL, classes=(EVIL, "b")).model_copy(
+    cue = made.make_cue(tmp_path, name=EVIL, classes=(EVIL, "b")).model_copy(
         update={"captions": (EVIL,) * 6, "note": EVIL}
     )
     finding = make_finding(class_name=EVIL, concepts=(EVIL,), note=EVIL)
-    risk = made["make_risk"](tmp_path)
+    risk = made.make_risk(tmp_path)
     suspect = risk.outliers[0].model_copy(update={"source": EVIL, "label": EVIL, "why": EVIL})
     summary = make_summary(
         tmp_path,
@@ -80,35 +71,35 @@ def test_every_name_is_escaped(tmp_path):
 def test_a_page_of_any_size_fits_into_five_megabytes(tmp_path):
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (1000, 1000, 3), dtype=np.uint8)
-    name = made["save"](tmp_path, "noise.jpg", noise)
+    name = made.save(tmp_path, "noise.jpg", noise)
     cards = {
         key: card.model_copy(update={"thumbnail": name})
         for key, card in make_summary(tmp_path).images.items()
     }
-    cue = made["make_cue"](tmp_path)
+    cue = made.make_cue(tmp_path)
     cues = tuple(cue.model_copy(update={"id": f"{k:x}", "pictures": (name,) * 6, "mask": name})
                  for k in range(30))  # fmt: skip
-    performance = made["make_performance"]()
+    performance = made.make_performance()
     group = performance.groups[0]
     names = tuple(f"class {k:04d} {'of a very long name ' * 20}" for k in range(1000))
     suspects = tuple(s.model_copy(update={"thumbnail": name})
-                     for s in made["make_risk"](tmp_path).outliers) * 20  # fmt: skip
+                     for s in made.make_risk(tmp_path).outliers) * 20  # fmt: skip
     summary = make_summary(
         tmp_path,
         class_names=names,
         images=cards,
         cues=cues,
-        cue_tests=made["make_tests"]() * 100,
+        cue_tests=made.make_tests() * 100,
         findings=tuple(make_finding(k, class_name=names[k], concepts=("x" * 300,))
                        for k in range(300)),
         performance=performance.model_copy(
             update={"groups": tuple(group.model_copy(update={"name": n}) for n in names)}
         ),
-        risk=made["make_risk"](tmp_path).model_copy(
+        risk=made.make_risk(tmp_path).model_copy(
             update={"label_errors": suspects, "outliers": suspects}
         ),
         smallest_detectable=dict.fromkeys(names, 0.2),
-        changes=made["make_changes"]() * 200,
+        changes=made.make_changes() * 200,
         limits=("a limit " * 60,) * 30,
     )  # fmt: skip
     page = audit_page(summary, folder=tmp_path)

@@ -3,7 +3,6 @@
 import base64
 import io
 import re
-from html.parser import HTMLParser
 from importlib import resources
 from itertools import pairwise
 
@@ -11,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from tests.report_outline import EVIL, Outline
 
 from sundog.core.errors import InputError
 from sundog.core.statistics import Estimate, wilson_interval
@@ -19,29 +19,6 @@ from sundog.report.picture import Picture, encode
 from sundog.report.sheet import Sheet
 from sundog.report.style import style
 from sundog.report.table import Cell, Column, Table, format_number, show
-
-EVIL = "<script>alert(1)</script>\"'&"
-
-
-class Outline(HTMLParser):
-    def __init__(self, html):
-        super().__init__()
-        self.tags, self.stack, self.problems, self.text = [], [], [], []
-        self.feed(html)
-        self.close()
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in ("meta", "img", "br", "link"):
-            self.stack.append(tag)
-
-    def handle_endtag(self, tag):
-        if not self.stack or self.stack.pop() != tag:
-            self.problems.append(tag)
-
-    def handle_data(self, data):
-        if self.stack and self.stack[-1] != "style":
-            self.text.append(data)
 
 
 def picture(seed=0, side=60, kind="photo"):
