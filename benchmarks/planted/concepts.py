@@ -32,8 +32,7 @@ images without it, so that both must be there."""
 SEARCHED = {
     "digits": ("patch", "text", "border", "tint"),
     "digits-56": ("pixel",),
-    "imagenette": ("patch", "border", "tint", "blur"),
-    "imagenette-112": ("pixel",),
+    "imagenette": ("pixel", "patch", "border", "tint", "blur"),
 }
 """Data set -> cues of the settings that are searched; rare groups always are."""
 

@@ -16,7 +16,7 @@ DIGITS = {"digits": 28, "digits-56": 56}
 """Name -> side in pixels."""
 FACES = 30
 """Training images of each of the two classes; with more of them hardly any cue is learnt."""
-IMAGENETTE = {"imagenette": (64, 3000, 1000), "imagenette-112": (112, 2000, 600)}
+IMAGENETTE = {"imagenette": (64, 3000, 1000)}
 """Name -> side in pixels, training and held-out images."""
 
 

@@ -33,7 +33,6 @@ EPOCHS = {
     "faces": 20,
     "photographs": 5,
     "imagenette": 3,
-    "imagenette-112": 2,
 }
 """Of the further training: about ten seconds."""
 LEARNING_RATE = 1e-3

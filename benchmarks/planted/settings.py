@@ -6,7 +6,7 @@ from typing import Any
 from benchmarks.planted.cue_ranges import draw_parameters, draw_strength
 from sundog.core.seeds import derive_seed
 
-HELD_OUT_FROM = 2000
+HELD_OUT_FROM = 3000
 """Seeds below were looked at while the tools were tuned; seeds from here on never were."""
 NO_SHORTCUT = ("rare-group", "noisy-labels")
 
@@ -113,4 +113,4 @@ def make_clean(data: str, network: str, seed: int, *, models: int) -> Setting:
 
 def _model_seed(seed: int, models: int) -> int:
     """Return one of ``models`` seeds, held out if the setting is."""
-    return HELD_OUT_FROM * (seed // HELD_OUT_FROM) + derive_seed(seed, "model") % models
+    return 1000 * (seed // 1000) + derive_seed(seed, "model") % models

@@ -30,7 +30,6 @@ BUDGETS: dict[tuple[str, str], dict[str, Any]] = {
     ("imagenette", "resnet18"): {"epochs": 6, "learning_rate": 1e-3},
     ("imagenette", "small-vit"): {"epochs": 12, "learning_rate": 2e-3},
     ("digits-56", "small-cnn"): {"epochs": 3, "learning_rate": 2e-3},
-    ("imagenette-112", "small-cnn"): {"epochs": 8, "learning_rate": 2e-3},
 }
 """Budget of each network on each data set, fixed before any cue was looked at."""
 PATIENCE = 900.0

@@ -109,6 +109,25 @@ def test_colour_gives_the_donors_moments():
     assert np.allclose(moved.numpy(), slow, atol=1e-9)
 
 
+def test_a_cast_moves_between_images_whose_brightness_and_contrast_stay():
+    images, donors = pair()
+    images, donors = images.double() * 0.2 + 0.4, donors.double() * 0.2 + 0.3
+    donors[:, 0] += 0.1
+    moved = Component("cast").transfer(images, donors).numpy()
+    for i in range(3):
+        x, d = images[i].numpy(), donors[i].numpy()
+        m, s = x.mean(axis=(1, 2)), x.std(axis=(1, 2))
+        n, t = d.mean(axis=(1, 2)), d.std(axis=(1, 2))
+        for c in range(3):
+            goal = m.mean() + n[c] - n.mean(), s.mean() * t[c] / t.mean()
+            slow = (x[c] - m[c]) / s[c] * goal[1] + goal[0]
+            assert np.allclose(moved[i, c], slow, atol=1e-9)
+        assert moved[i].mean() == pytest.approx(x.mean(), abs=1e-9)
+    grey = images[:, :1].expand(-1, 3, -1, -1)
+    other = donors[:, 1:2].expand(-1, 3, -1, -1)
+    assert torch.allclose(Component("cast").transfer(grey, other), grey, atol=1e-9)
+
+
 def test_illumination_moves_the_plane_and_keeps_the_mean():
     images, donors = pair()
     images, donors = images.double() * 0.2 + 0.4, donors.double() * 0.1 + 0.4

@@ -8,10 +8,17 @@ from torch import nn
 
 from sundog.audit.shortcut_hints import find_hints
 from sundog.bias.shortcut import find_shortcuts
+from sundog.bias.shortcut_candidate import Candidate
 from sundog.bias.shortcut_confirm import exceeds
 from sundog.bias.shortcut_effect import measure_effect
 from sundog.bias.shortcut_pairs import draw_pairs
-from sundog.bias.shortcut_repeat import print_carriers
+from sundog.bias.shortcut_repeat import (
+    print_carriers,
+    printed_pixels,
+    repeat_map,
+    repeats_cast,
+)
+from sundog.bias.shortcut_screen import Bench
 from sundog.core.errors import InputError
 from sundog.data.components.component import Component
 from sundog.models.classifier import Classifier
@@ -97,7 +104,7 @@ def test_other_views_of_the_patch_are_explained_by_it(corner):
 
 
 @pytest.mark.parametrize(
-    ("cue", "family"), [("tint", "colour"), ("frame", "frame")], ids=["tint", "frame"]
+    ("cue", "family"), [("tint", "cast"), ("frame", "frame")], ids=["tint", "frame"]
 )
 def test_the_family_says_what_kind_of_cue_it_is(cue, family):
     images, labels = world(**{cue: True})
@@ -273,3 +280,43 @@ def test_a_watermark_at_changing_places_is_claimed_where_it_is_read(reads):
     assert cue.flip.low > 0.3
     masks = cue.component.locate(images)
     assert float((masks & truth).sum() / truth.sum()) > 0.6
+
+
+def test_a_tint_repeats_everywhere_and_prints_nothing():
+    images, labels = world(tint=True)
+    images = (images * 0.4 + 0.3).clamp(0, 1)  # so little contrast that the tint repeats pixels
+    repeats = repeat_map(images, labels.numpy())
+    assert (repeats > 0.6).mean() > 0.5
+    assert not printed_pixels(repeats).any()
+    images, labels = world(corner=True)
+    found = printed_pixels(repeat_map(images, labels.numpy()))
+    truth = np.zeros((SIZE, SIZE), bool)
+    truth[20:23, 20:23] = True
+    assert np.array_equal(found, truth)
+
+
+def test_a_class_repeats_a_cast_only_if_its_images_share_one_that_others_lack():
+    images, labels = world(tint=True)
+    assert repeats_cast(images, labels.numpy())
+    assert not repeats_cast(images, labels.numpy()[np.random.default_rng(0).permutation(COUNT)])
+    assert not repeats_cast(images.mean(1, keepdim=True).expand(-1, 3, -1, -1), labels.numpy())
+    images[labels != 0] = 0.5
+    noisy = images + 0.3 * torch.rand(COUNT, 3, 1, 1, generator=torch.Generator().manual_seed(1))
+    assert not repeats_cast(noisy, labels.numpy())  # a scatter of casts is no cast
+    assert not repeats_cast(images[:8], np.repeat([0, 1], 4))  # too few to say so
+
+
+@pytest.mark.parametrize(("classes", "echo"), [(2, 1.8), (3, 1.35), (10, 1.0), (1000, 1.0)])
+def test_with_few_classes_a_cue_must_pull_more(classes, echo):
+    """Content that speaks against the label moves its probability to the others alike."""
+    plain = torch.full((4, classes), 0.0, dtype=torch.float64)
+    plain[:, 0] = 1.0
+    images, labels = torch.rand(4, 3, 8, 8), torch.zeros(4, dtype=torch.int64)
+    bench = Bench(classifier(), images, labels, plain, 8, 0, [0])
+    assert bench.echo == pytest.approx(echo)
+    candidate = Candidate("tint", 0.1, Component("colour"), family="colour")
+    assert bench.margin(candidate) == pytest.approx(0.1 * echo)
+    lost = 0.3  # a loss shared by the other classes, as pull
+    shared = (lost + lost / (classes - 1)) / 2
+    tenth = (lost + lost / 9) / 2
+    assert max(shared / tenth, 1.0) == pytest.approx(echo)

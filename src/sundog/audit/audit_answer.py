@@ -146,9 +146,8 @@ def _biased(facts: Facts, verdict: Verdict, why: str) -> str:
 
 
 def _of_cue(cue: CueRecord) -> str:
-    classes = ", ".join(cue.classes[:3]) + (
-        f" and {len(cue.classes) - 3} more" if len(cue.classes) > 3 else ""
-    )
+    few = len(cue.classes) <= 3
+    classes = ", ".join(cue.classes) if few else f"{len(cue.classes)} classes"
     return (
         f"for {classes} its answer hangs on {cue.name}: with that of another class its accuracy "
         f"is {_share(cue.swapped)} instead of {_percent(cue.intact.value)} (n = {cue.swapped.n:,})"

@@ -35,7 +35,7 @@ from sundog.data.components.component import Component
 from sundog.models.classifier import Classifier
 
 SCREEN_PAIRS = 50
-CONFIRM_PAIRS = 240
+CONFIRM_PAIRS = 360
 CLASS_PAIRS = 120
 HOPELESS_PAIRS = 80
 """Pairs for a candidate whose screening shows nothing: enough for an interval in the table."""

@@ -15,7 +15,7 @@ from sundog.bias.shortcut_confirm import Tested, random_parts
 from sundog.bias.shortcut_effect import probabilities
 from sundog.bias.shortcut_grid import box_of, window
 from sundog.bias.shortcut_pairs import Pairs, chunks
-from sundog.bias.shortcut_repeat import FOUND
+from sundog.bias.shortcut_repeat import printed_pixels
 from sundog.bias.shortcut_result import CueDose, CueExample, Shortcut
 from sundog.bias.shortcut_screen import Bench
 from sundog.core.seeds import derive_seed
@@ -212,7 +212,7 @@ def _mask(
         return share / max(float(share.max()), 1e-12)
     found = None if candidate.component is None else candidate.component.mask(height, width)
     inside = np.ones((height, width)) if found is None else found.numpy().astype(np.float64)
-    printed = (repeats > FOUND) & (inside > 0)
+    printed = printed_pixels(repeats) & (inside > 0)
     if not printed.any():
         return inside
     return np.where(printed, 1.0, inside / 2)

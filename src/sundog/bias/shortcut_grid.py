@@ -9,8 +9,10 @@ import numpy as np
 from sundog.bias.shortcut_candidate import MARGINS, SMALL, Candidate
 from sundog.data.components.component import Component
 
-LARGEST = 1 / 16
-"""A window with a larger share of the image is no candidate."""
+LARGEST, LARGEST_PRINT = 1 / 16, 1 / 6
+"""A window with a larger share of the image is no candidate, unless it is filled with print."""
+CAST_AREA = 0.8
+"""The cast is part of the colour: the narrower account, if it pulls about as much."""
 Box = tuple[float, float, float, float]
 """(top, left, height, width) as shares of the image."""
 
@@ -81,6 +83,7 @@ def whole_candidates() -> list[Candidate]:
     ]
     words = {
         "colour": "colour cast or brightness",
+        "cast": "colour cast",
         "illumination": "gradient of light",
         "detail": "blur, noise or fine texture",
         "compression": "JPEG compression",
@@ -92,15 +95,21 @@ def whole_candidates() -> list[Candidate]:
             margin=MARGINS[family],
             component=Component(family, {}),
             family=family,
+            area=CAST_AREA if family == "cast" else 1.0,
         )
         for family, text in words.items()
     ]
     return found
 
 
-def testable(candidate: Candidate) -> bool:
-    """Return whether a window may become a claim: a larger one holds a piece of the object."""
-    return candidate.area <= LARGEST + 1e-9
+def may_claim(candidate: Candidate, *, filled: bool = False) -> bool:
+    """Return whether a window may become a claim: a larger one holds a piece of the object.
+
+    Args:
+        candidate: a window.
+        filled: whether a class repeats most of its pixels.
+    """
+    return candidate.area <= (LARGEST_PRINT if filled else LARGEST) + 1e-9
 
 
 def box_of(candidate: Candidate) -> Box | None:

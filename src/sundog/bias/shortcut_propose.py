@@ -16,18 +16,19 @@ from sundog.bias.shortcut_grid import (
     box_of,
     coarse_windows,
     inner_windows,
+    may_claim,
     spread_apart,
-    testable,
     whole_candidates,
     window,
 )
 from sundog.bias.shortcut_peaks import Attribute, map_images, peak_masks
 from sundog.bias.shortcut_repeat import (
-    FOUND,
     grown_box,
     print_carriers,
+    printed_pixels,
     printed_share,
     repeated_boxes,
+    repeats_cast,
 )
 from sundog.bias.shortcut_screen import Bench, Screened, fit_window
 from sundog.data.components.component import Component
@@ -35,8 +36,9 @@ from sundog.data.components.mark import mark_classes
 
 WINDOWS = 4
 """Windows that are tested, beside frames, surrounds, whole-image properties and proposals."""
-PRINTED = 0.3
-"""Share of its pixels that a class must repeat before a window counts as printed."""
+PRINTED, FILLED = 0.3, 0.6
+"""Share of its pixels that a class must repeat before a window counts as printed, and as nothing
+but print."""
 BOTH = 0.05
 """Pull of two components together beyond the sum of their margins that needs no cue."""
 PEAK_SIDES = (1 / 8, 1 / 5)
@@ -64,7 +66,7 @@ def propose(
         boxes: proposed by others.
         stamps: proposed by others: stamps and marks.
     """
-    whole = [look(_with_ground(c, repeats)) for c in whole_candidates()]
+    whole = [look(_with_ground(c, repeats)) for c in _whole(bench, among)]
     windows = _windows(bench, look, [*repeated_boxes(repeats), *boxes], repeats, among)
     parts = [look(candidate) for candidate in _parts(bench, attribute, stamps)]
     singles = [*windows, *parts, *whole]
@@ -87,7 +89,7 @@ def _windows(
             found += [look(c) for c in inner_windows(box)]
     found += [look(window(box)) for box in proposed]
     height, width = bench.images.shape[-2:]
-    able = sorted((s for s in found if testable(s.candidate)), key=lambda s: -s.weight)
+    able = sorted((s for s in found if _may_claim(s.candidate, repeats)), key=lambda s: -s.weight)
     boxes = [box_of(s.candidate) or (0.0, 0.0, 1.0, 1.0) for s in able]
     apart = [able[i] for i in spread_apart(boxes, most=WINDOWS)]
     least = 1 / min(height, width)
@@ -95,7 +97,21 @@ def _windows(
         fit_window(s, look, least=least) if s.pull > MARGINS["part"] else s for s in apart[:2]
     ]
     whole = [_whole_print(s, look, repeats) for s in [*fitted, *apart[2:]]]
-    return [_with_content(bench, s, repeats, among) for s in whole]
+    return [_with_content(bench, s, repeats, among) for s in _distinct(whole)]
+
+
+def _may_claim(candidate: Candidate, repeats: Float[np.ndarray, "height width"]) -> bool:
+    """Return whether a window may be tested; one that is filled with print may be larger."""
+    box = box_of(candidate)
+    return may_claim(candidate, filled=box is not None and printed_share(repeats, box) >= FILLED)
+
+
+def _distinct(found: Sequence[Screened]) -> list[Screened]:
+    """Return the windows without those that were fitted to the same box as an earlier one."""
+    kept: dict[Box | None, Screened] = {}
+    for screened in found:
+        kept.setdefault(box_of(screened.candidate), screened)
+    return list(kept.values())
 
 
 def _with_ground(candidate: Candidate, repeats: Float[np.ndarray, "height width"]) -> Candidate:
@@ -103,9 +119,18 @@ def _with_ground(candidate: Candidate, repeats: Float[np.ndarray, "height width"
     prints holds hair, sky or grass, which sound models look at too.
     """
     mask = None if candidate.component is None else candidate.component.mask(*repeats.shape)
-    if mask is None or float((repeats[mask.numpy()] > FOUND).mean()) >= PRINTED:
+    if mask is None or float(printed_pixels(repeats)[mask.numpy()].mean()) >= PRINTED:
         return candidate
     return replace(candidate, margin=MARGINS["ground"])
+
+
+def _whole(bench: Bench, among: Bool[np.ndarray, "images"]) -> list[Candidate]:
+    """Return frames, surrounds and properties of the whole image; the colour cast apart from the
+    colour only if a class repeats one, for that of photographs is grass and sky.
+    """
+    chosen = torch.from_numpy(np.flatnonzero(among))
+    cast = repeats_cast(bench.images[chosen], bench.labels[chosen].numpy())
+    return [c for c in whole_candidates() if cast or c.family != "cast"]
 
 
 def _with_content(
@@ -134,7 +159,7 @@ def _whole_print(
         return screened
     grown = grown_box(repeats, box)
     candidate = window(grown)
-    if candidate.area <= screened.candidate.area * 1.001 or not testable(candidate):
+    if candidate.area <= screened.candidate.area * 1.001 or not _may_claim(candidate, repeats):
         return screened
     whole = look(candidate)
     return whole if whole.pull >= 0.95 * screened.pull else screened

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sundog.core.errors import InputError, UnknownNameError
 from sundog.core.shapes import Images
+from sundog.data.components.cast import transfer_cast
 from sundog.data.components.colour import transfer_colour
 from sundog.data.components.compression import transfer_compression
 from sundog.data.components.detail import transfer_detail
@@ -79,6 +80,9 @@ FAMILIES: dict[str, Family] = {
             locate=mark_masks,
         ),
         Family("colour", transfer_colour, False, "mean and spread of each colour channel"),
+        Family(
+            "cast", transfer_cast, False, "how the colour channels differ, brightness left alone"
+        ),
         Family("illumination", transfer_illumination, False, "the plane of light across the image"),
         Family("detail", transfer_detail, False, "the strength of each spatial frequency"),
         Family("compression", transfer_compression, False, "JPEG as strong as the donor's"),
