@@ -23,7 +23,10 @@ from sundog.models.classifier import Classifier
 def audit_setting(
     setting: Setting, folder: Path, imagenette: Path | None, *, limit: int = AUDIT_LIMIT
 ) -> dict[str, Any]:
-    """Return the result of one setting, as JSON; ``limit``: images that the finder is given."""
+    """Return the result of one setting, as JSON; ``limit``: images that the finder is given.
+
+    Mending is measured on held-out settings alone: nothing of it is tuned here.
+    """
     loaded = open_setting(setting, folder, imagenette, limit=limit)
     result: dict[str, Any] = {"setting": setting.to_dict()}
     result["accuracy"] = _accuracy(loaded.classifier, loaded.images, loaded.labels)
@@ -38,7 +41,7 @@ def audit_setting(
     result["search"] = score_search(search, setting, loaded.masks)
     result["search"]["seconds"] = round(time.process_time() - begun, 2)
     result["search"]["features"] = confidence_features(search)
-    if ways is not None and answers is not None and twin is not None:
+    if setting.held_out and ways is not None and answers is not None and twin is not None:
         result["mended"] = mended(loaded, search, ways, answers, twin)
     return result
 

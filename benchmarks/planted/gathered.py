@@ -58,14 +58,15 @@ class Case:
         return bool(self.result["search"]["suspicion"] > self.twin["search"]["suspicion"])
 
     def recovered(self, way: str) -> float | None:
-        """Return the share of the gap that the repair closed, at most 1; None without a gap.
+        """Return the share of the gap that the repair closed, at most 1; None without a gap, and
+        where mending was not tried.
 
         A classifier that could not be mended, since nothing was found, has 0.
         """
         truth = self.result["truth"]
-        if truth[f"gap_{way}"]["value"] < SMALLEST_GAP:
+        if "mended" not in self.result or truth[f"gap_{way}"]["value"] < SMALLEST_GAP:
             return None
-        mended = self.result.get("mended")
+        mended = self.result["mended"]
         if mended is None:
             return 0.0
         share = mended[way]["share"]

@@ -26,7 +26,8 @@ MEANING = f"""\
   overlap with that region.
 - **Recovered**: (mended - biased) / (twin - biased), accuracy where the cue conflicts, at most 1;
   only gaps of at least five points. Mended: trained on for about ten seconds with the found
-  components replaced by those of images of all classes, nothing else being told.
+  components replaced by those of images of all classes, nothing else being told. Of held-out
+  settings alone.
 - **True concept found**, rank, precision@10, **untrue** (share of the reported findings that are
   not the planted cue): lists of concepts or slices on held-out images with the cue at strength
   0.7. A tag is the cue if its presence has a correlation of at least 0.5 with the cue's value; a

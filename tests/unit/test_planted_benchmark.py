@@ -310,7 +310,7 @@ def test_one_setting_from_training_to_report(tmp_path, monkeypatch):
         "epochs": 8, "learning_rate": 3e-3, "batch_size": 16,
     })  # fmt: skip
     monkeypatch.setitem(mending.EPOCHS, "faces", 5)
-    setting = make_setting("faces", "patch", "small-cnn", 7, models=1, strength=1.0)
+    setting = make_setting("faces", "patch", "small-cnn", HELD_OUT_FROM, models=1, strength=1.0)
     setting = replace(setting, parameters={"size": 0.25, "corner": "top_left", "margin": 0.0})
     suite = [setting, setting.twin()]
     write_plan(tmp_path, suite, None)
@@ -331,6 +331,6 @@ def test_one_setting_from_training_to_report(tmp_path, monkeypatch):
     assert len(found.relying) == 1
     assert found.missing == 3  # the twin's audit, and two of the peers
     content = report(tmp_path, suite)
-    assert content["draws"]["tuning"]["finder"]["identified"]["value"] == 1.0
-    assert content["bars"]["tuning"][0]["held"] is True
+    assert content["draws"]["held-out"]["finder"]["identified"]["value"] == 1.0
+    assert content["bars"]["held-out"][0]["held"] is True
     assert math.isclose(content["time"]["total"], content["time"]["steps"]["audit"], abs_tol=0.2)
