@@ -10,6 +10,7 @@ from scipy.fft import dctn, idctn
 
 from sundog.core.errors import InputError, UnknownNameError
 from sundog.data.components.component import FAMILIES, Component, make_component
+from sundog.data.components.jpeg_quality import UNKNOWN, encode, jpeg_qualities
 from sundog.data.components.paint_over import paint_over
 from sundog.data.components.stamp import stamp_masks
 
@@ -156,6 +157,32 @@ def test_detail_gives_the_donors_power_by_scipys_dct():
         i, j = divmod(number, 4)
         slow[8 * i : 8 * i + 8, 8 * j : 8 * j + 8] = idctn(block, norm="ortho")
     assert np.allclose(moved[1, 2].numpy(), np.clip(slow, 0, 1), atol=1e-9)
+
+
+@pytest.mark.parametrize("quality", [10, 18, 46, 74, 92])
+def test_the_quality_of_a_jpeg_is_read_from_its_pixels(quality):
+    from skimage import data
+
+    pixels = np.ascontiguousarray(data.astronaut()[64:208, 96:240])
+    once = torch.tensor(encode(pixels, quality)).permute(2, 0, 1)[None] / 255
+    assert jpeg_qualities(once) == [quality]
+    assert jpeg_qualities(once) == [quality]  # remembered
+    small = torch.nn.functional.interpolate(once, size=(100, 100), mode="bilinear", antialias=True)
+    assert jpeg_qualities(small) == [UNKNOWN]
+    assert jpeg_qualities(torch.full((1, 3, 32, 32), 0.5)) == [UNKNOWN]
+
+
+def test_a_read_quality_is_what_the_receiver_is_encoded_at():
+    from skimage import data
+
+    raw = np.ascontiguousarray(data.astronaut()[64:160, 96:192])
+    other = np.ascontiguousarray(data.coffee()[100:196, 200:296])
+    sharp = torch.tensor(raw).permute(2, 0, 1)[None].float() / 255
+    donor = torch.tensor(encode(other, 18)).permute(2, 0, 1)[None].float() / 255
+    moved = Component("compression").transfer(sharp, donor)
+    assert torch.equal(moved[0], torch.tensor(encode(raw, 18)).permute(2, 0, 1).float() / 255)
+    worse = torch.tensor(encode(raw, 10)).permute(2, 0, 1)[None].float() / 255
+    assert torch.equal(Component("compression").transfer(worse, donor), worse)  # never made finer
 
 
 def test_compression_follows_a_compressed_donor_and_never_makes_an_image_finer():

@@ -320,3 +320,51 @@ def test_with_few_classes_a_cue_must_pull_more(classes, echo):
     shared = (lost + lost / (classes - 1)) / 2
     tenth = (lost + lost / 9) / 2
     assert max(shared / tenth, 1.0) == pytest.approx(echo)
+
+
+class Agrees(nn.Module):
+    """The object, and whether the corner and the tint are of one colour: even classes, or not."""
+
+    def __init__(self, weight):
+        super().__init__()
+        self.weight = weight
+        self.marker = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x):
+        middle = x[:, :, 8:16].mean((1, 2))
+        object_ = torch.stack([middle[:, :12].mean(1), middle[:, 12:].mean(1)], 1)
+        corner = x[:, 0, 17:20, 17:20].mean((1, 2)) - x[:, 2, 17:20, 17:20].mean((1, 2))
+        tint = x[:, 0, 17:20, 4:14].mean((1, 2)) - x[:, 2, 17:20, 4:14].mean((1, 2))
+        same = self.weight * torch.sign(corner) * torch.tanh(20 * tint)
+        return 20 * object_ + torch.stack([same, -same], 1) + 0 * self.marker
+
+
+def agreeing(seed=0):
+    """Two classes; corner and tint are red or blue, alike in the one class, unlike in the other."""
+    draw = torch.Generator().manual_seed(seed)
+    labels = torch.arange(COUNT) % 2
+    images = 0.25 + 0.3 * torch.rand(COUNT, 3, SIZE, SIZE, generator=draw)
+    red, blue = torch.tensor([1.0, 0.0, 0.0]), torch.tensor([0.0, 0.0, 1.0])
+    for i, label in enumerate(labels.tolist()):
+        images[i, :, 8:16, 12 * label : 12 * label + 12] += 0.15
+        first = int(torch.randint(2, (1,), generator=draw))
+        patch, tint = ((red, blue)[k] for k in (first, (first + label) % 2))
+        images[i] = 0.75 * images[i] + 0.25 * tint[:, None, None]
+        images[i, :, 17:20, 17:20] = patch[:, None, None]
+    return images.clamp(0, 1), labels
+
+
+@pytest.mark.parametrize("weight", [4.0, 0.0], ids=["relies", "sound"])
+def test_two_attributes_that_tell_only_together_are_claimed_together(weight):
+    images, labels = agreeing()
+    model = Classifier(Agrees(weight), class_names=("a", "b"), input_size=(SIZE, SIZE)).eval()
+    hints = find_hints(images, labels, attribute=None, seed=0, progress=False)
+    found = search(model, images, labels, stamps=hints.stamps)
+    if not weight:
+        assert found.shortcuts == ()
+        return
+    assert [s.family for s in found.shortcuts] == ["pair"]
+    assert "colour" in found.shortcuts[0].name
+    assert found.shortcuts[0].flip.value > 0.8
+    alone = found.table[~found.table["claimed"] & (found.table["family"] != "pair")]
+    assert (alone["pull"] < 0.2).all()  # neither tells anything by itself

@@ -31,8 +31,10 @@ MARGINS: dict[str, float] = {
     "illumination": 0.12,
     "detail": 0.16,
     "compression": 0.06,
+    "encoded": 0.01,
     "placement": 0.14,
     "pair": 0.3,
+    "conjunction": 0.06,
 }
 """Pull that sound models show without any cue, with room to spare: measured on the control models
 of the planted benchmark's tuning seeds (docs: results/planted.md). A claim must exceed it; that of
@@ -56,6 +58,8 @@ class Candidate:
         ordinary: how many times the pull of ordinary parts of its size it must exceed. A pattern
             that a class repeats may be the object itself, whose every part pulls.
         also: a second component moved together with the first.
+        broken: of a conjunction, how much more of the label either component must cost alone than
+            both together, donors of the own class; None = not asked.
         class_index: the class whose donors are tested; None = donors of all classes.
     """
 
@@ -67,6 +71,7 @@ class Candidate:
     fill: bool = False
     ordinary: float = 1.0
     also: Component | None = None
+    broken: float | None = None
     class_index: int | None = None
     family: str = ""
     area: float = 1.0

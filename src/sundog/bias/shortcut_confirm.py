@@ -13,6 +13,7 @@ from scipy import stats
 from torch import Tensor
 
 from sundog.bias.shortcut_candidate import Candidate
+from sundog.bias.shortcut_conjunction import broken_alone
 from sundog.bias.shortcut_effect import Effect, Move, measure_effect
 from sundog.bias.shortcut_grid import box_of
 from sundog.bias.shortcut_pairs import Pairs
@@ -38,7 +39,8 @@ class Tested:
             for a property of the whole image.
         margin: pull, beyond that of such parts, that needs no cue.
         p: one-sided, of ``pull - pull elsewhere <= margin``; where the candidate asks for more, the
-            larger of this and of ``pull - ordinary * pull elsewhere <= 0``.
+            larger of this and of ``pull - ordinary * pull elsewhere <= 0``; of a conjunction, of
+            this and of "either component alone costs no more than both".
         p_adjusted: Holm over all tests of the search, weighted by ``prior``.
         detectable: smallest pull that would have been claimed with 80 % power.
         prior: what screening, on other images, made of it; higher = more promising.
@@ -99,6 +101,8 @@ def try_candidate(
     p = exceeds(test.beyond, margin)
     if elsewhere is not None and candidate.ordinary > 1:
         p = max(p, exceeds(effect.pull - candidate.ordinary * elsewhere.pull, 0.0))
+    if candidate.broken is not None:
+        p = max(p, exceeds(broken_alone(bench, candidate, among, most=most), candidate.broken))
     return replace(test, p=p)
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sundog.bias.shortcut_candidate import MARGINS, SMALL_MARK, Candidate
+from sundog.bias.shortcut_conjunction import conjunctions
 from sundog.bias.shortcut_grid import (
     Box,
     box_of,
@@ -32,6 +33,7 @@ from sundog.bias.shortcut_repeat import (
 )
 from sundog.bias.shortcut_screen import Bench, Screened, fit_window
 from sundog.data.components.component import Component
+from sundog.data.components.jpeg_quality import UNKNOWN, jpeg_qualities
 from sundog.data.components.mark import mark_classes
 
 WINDOWS = 4
@@ -39,6 +41,8 @@ WINDOWS = 4
 PRINTED, FILLED = 0.3, 0.6
 """Share of its pixels that a class must repeat before a window counts as printed, and as nothing
 but print."""
+BREAK_PAIRS = 60
+"""Pairs of images by which two components are chosen that tell something only together."""
 BOTH = 0.05
 """Pull of two components together beyond the sum of their margins that needs no cue."""
 PEAK_SIDES = (1 / 8, 1 / 5)
@@ -70,7 +74,8 @@ def propose(
     windows = _windows(bench, look, [*repeated_boxes(repeats), *boxes], repeats, among)
     parts = [look(candidate) for candidate in _parts(bench, attribute, stamps)]
     singles = [*windows, *parts, *whole]
-    return [*singles, *_together(look, singles)]
+    both = conjunctions(bench, [s.candidate for s in singles], among, most=BREAK_PAIRS)
+    return [*singles, *_together(look, singles), *map(look, both)]
 
 
 def _windows(
@@ -125,12 +130,20 @@ def _with_ground(candidate: Candidate, repeats: Float[np.ndarray, "height width"
 
 
 def _whole(bench: Bench, among: Bool[np.ndarray, "images"]) -> list[Candidate]:
-    """Return frames, surrounds and properties of the whole image; the colour cast apart from the
-    colour only if a class repeats one, for that of photographs is grass and sky.
+    """Return frames, surrounds and properties of the whole image.
+
+    The colour cast apart from the colour only if a class repeats one, for that of photographs is
+    grass and sky. Compression that can be read from the pixels leaves a sound model alone.
     """
     chosen = torch.from_numpy(np.flatnonzero(among))
-    cast = repeats_cast(bench.images[chosen], bench.labels[chosen].numpy())
-    return [c for c in whole_candidates() if cast or c.family != "cast"]
+    proposing = bench.images[chosen]
+    cast = repeats_cast(proposing, bench.labels[chosen].numpy())
+    read = np.mean([quality != UNKNOWN for quality in jpeg_qualities(proposing)])
+    return [
+        replace(c, margin=MARGINS["encoded"]) if c.family == "compression" and read > 0.5 else c
+        for c in whole_candidates()
+        if cast or c.family != "cast"
+    ]
 
 
 def _with_content(
@@ -201,7 +214,7 @@ def _parts(
                 masks=masks,
                 give=_typical(bench, component),
                 fill=True,
-                ordinary=2.0 if mark else 1.0,
+                ordinary=3.0 if mark else 1.0,
                 family=component.family,
                 area=max(share, 1e-3),
             )

@@ -128,7 +128,11 @@ class Screened:
 
     @property
     def hopeless(self) -> bool:
-        """Whether neither all classes nor the strongest one come near the margin."""
+        """Whether neither all classes nor the strongest one come near the margin; a conjunction is
+        never given up.
+        """
+        if self.candidate.broken is not None:
+            return False
         near = self.pull + 2 * self.error
         return near < self.candidate.margin and self.best_pull < self.candidate.margin
 
