@@ -2,9 +2,10 @@
 
 Fits the logistic map of :mod:`sundog.bias.confidence` on the audits of tuning settings, and
 measures it on held-out settings, which no part of the tool was tuned on: Brier score, log loss,
-reliability. A classifier counts as biased if its accuracy falls by ten points when the cue
-conflicts, as sound if it never saw the cue. One that saw the cue and does not rely on it is
-neither, and is left out.
+reliability. A folder with held-out settings alone gives both: each classifier is then measured by
+a map that was fitted without it. A classifier counts as biased if its accuracy falls by ten points
+when the cue conflicts, as sound if it never saw the cue. One that saw the cue and does not rely on
+it is neither, and is left out.
 """
 
 import argparse
@@ -33,6 +34,11 @@ FEWEST = 20
 EDGES = (0.0, 0.05, 0.2, 0.5, 0.8, 0.95, 1.0)
 RESAMPLES = 2000
 CLIP = 1e-12
+HOW = {
+    "held_out": "held-out settings",
+    "held_out_cross_fitted": "held-out settings, cross-fitted",
+    "tuning_cross_fitted": "tuning settings, cross-fitted",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,15 +207,20 @@ def reliability(probability: np.ndarray, biased: np.ndarray) -> list[dict[str, A
 
 
 def calibrate(folder: Path) -> tuple[Calibration, dict[str, Any]]:
-    """Fit on the tuning settings and measure; held-out settings where there are any."""
+    """Fit on the tuning settings and measure on the held-out ones; where one draw alone is there,
+    cross-fitted on it.
+    """
     tuning, held = (read_audits(folder, held_out=flag) for flag in (False, True))
-    made = fit(tuning)
+    alone = not len(tuning)
+    fitted_on = held if alone else tuning
+    made = fit(fitted_on)
+    name = "held_out_cross_fitted" if alone else "tuning_cross_fitted"
     report: dict[str, Any] = {
         "fitted_on": dict(made.fitted),
-        "tuning_cross_fitted": measure(cross_predict(tuning), tuning),
-        "held_out": measure(predict(made, held), held) if len(held) else None,
+        name: measure(cross_predict(fitted_on), fitted_on),
+        "held_out": measure(predict(made, held), held) if len(held) and not alone else None,
     }
-    shown = report["held_out"] or report["tuning_cross_fitted"]
+    shown = report["held_out"] or report[name]
     summary = {
         "settings": shown["settings"],
         "classifiers": shown["classifiers"],
@@ -217,7 +228,7 @@ def calibrate(folder: Path) -> tuple[Calibration, dict[str, Any]]:
         "brier_low": shown["brier"]["low"],
         "brier_high": shown["brier"]["high"],
         "log_loss": shown["log_loss"]["value"],
-        "how": "held-out settings" if report["held_out"] else "tuning settings, cross-fitted",
+        "how": HOW["held_out" if report["held_out"] else name],
     }
     fitted = {**made.fitted, "held_out": summary}
     done = Calibration(made.features, made.means, made.scales, made.weights, made.intercept, fitted)

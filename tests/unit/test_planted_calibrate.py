@@ -129,6 +129,19 @@ def test_a_benchmark_folder_gives_coefficients_and_their_worth(tmp_path):
     assert read_calibration(json.loads(json.dumps(report["calibration"]))) == made
 
 
+def test_one_draw_alone_is_measured_without_each_classifier_itself(tmp_path):
+    folder = tmp_path / "results" / "audit"
+    folder.mkdir(parents=True)
+    audited, _ = world(120, 5)
+    for number, (row, biased) in enumerate(zip(audited.features, audited.biased, strict=True)):
+        result(folder, number, features=row, control=not biased, reliance=0.4, held_out=True)
+    made, report = calibrate(tmp_path)
+    held = read_audits(tmp_path, held_out=True)
+    assert report["held_out"] is None
+    assert report["held_out_cross_fitted"] == measure(cross_predict(held), held)
+    assert made.fitted["held_out"]["how"] == "held-out settings, cross-fitted"
+
+
 def test_too_few_settings_fit_nothing():
     audited, _ = world(10, 6)
     with pytest.raises(SystemExit, match="too few"):
