@@ -34,7 +34,8 @@ MEANING = f"""\
   slice of the mixture, if 80 % of its images carry a conflicting cue. Only classifiers that rely
   on the cue.
 - **Heat-map concentration**: mass in the highest 0.5 % of the pixels; flagged above the 95 %
-  quantile of the tuning controls of the same data set. **SpRAy**: clusters of maps with the fixed
+  quantile of the tuning controls of the same data set (of the same draw's own controls where no
+  other was run, which favours it). **SpRAy**: clusters of maps with the fixed
   thresholds of ShortKit-ML 0.1.0. **Domino-style mixture**: features, labels and predictions in
   one mixture of 25 components.
 - **Rare groups**: one class hardly ever has an attribute that half of the other images have.

@@ -48,7 +48,7 @@ def report(folder: Path, settings: Sequence[Setting]) -> dict[str, Any]:
         own = [setting for setting in settings if setting.held_out == held_out]
         if own:
             draws[name] = gather(folder, own)
-    limits = concentration_thresholds(draws[TUNING]) if TUNING in draws else {}
+    limits = concentration_thresholds(draws.get(TUNING) or draws[HELD_OUT])
     parts = {name: _part(found, limits) for name, found in draws.items()}
     return {
         "machine": machine(),

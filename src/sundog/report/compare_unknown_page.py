@@ -191,10 +191,14 @@ def _calibration(comparison: ModelComparison) -> str:
     text = "P(biased) comes from a logistic map of the search's numbers, fitted on models with "
     text += "planted biases; it holds for models like those."
     if "held_out" in known and isinstance(known["held_out"], dict):
-        brier = known["held_out"].get("brier")
-        count = known["held_out"].get("settings")
-        if isinstance(brier, int | float):
-            text += f" On {count} held-out settings its Brier score was {brier:.3f} (0 = perfect)."
+        held = known["held_out"]
+        numbers = [held.get(name) for name in ("brier", "brier_low", "brier_high")]
+        if all(isinstance(number, int | float) for number in numbers):
+            brier, low, high = numbers
+            text += (
+                f" On {held.get('settings')} {held.get('how', 'held-out settings')}, its Brier "
+                f"score was {brier:.3f} [{low:.3f}, {high:.3f}] (0 = perfect)."
+            )
     return text
 
 
