@@ -24,6 +24,7 @@ from sundog.core.audit.measured import Measured
 from sundog.core.audit.summary import Explanations, MethodScore, Performance, Stage
 from sundog.core.errors import InputError, RunFolderError, UnknownNameError
 from sundog.core.inspection.finding import Effect, Finding
+from sundog.core.inspection.wording import images_of
 from sundog.core.run_folder import RunFolder
 from sundog.data.image_set import ImageSet
 from sundog.data.remembered_set import remember_images
@@ -308,6 +309,14 @@ def test_the_verdict_follows_from_what_was_found_and_what_could_have_been(name):
     assert all(s.endswith(".") and s.count(". ") == 0 for s in sentences), sentences
     assert not any("fair" in s or "unbiased" in s for s in sentences)
     assert "90 % [85, 95] of 200 images" in sentences[0]
+
+
+def test_a_class_that_is_a_number_is_called_one():
+    assert [images_of(name) for name in ("night", "5", "")] == [
+        "night images",
+        "images of class 5",
+        "images",
+    ]
 
 
 def test_a_classifier_that_may_guess_is_told_and_a_failed_stage_comes_first():

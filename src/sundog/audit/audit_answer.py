@@ -16,6 +16,7 @@ from sundog.core.audit.cues import CueRecord, Cues
 from sundog.core.audit.measured import Measured
 from sundog.core.audit.summary import Explanations, Performance, Risk, Stage
 from sundog.core.inspection.finding import Finding
+from sundog.core.inspection.wording import images_of
 
 Verdict = Literal["bias found", "no bias found", "cannot tell"]
 DETECTABLE = 0.3
@@ -157,7 +158,7 @@ def _of_cue(cue: CueRecord) -> str:
 def _of_finding(finding: Finding) -> str:
     effect = finding.effect
     what = " + ".join(f"'{name}'" for name in finding.concepts)
-    where = f"{finding.class_name} images" if finding.class_name else "images of all classes"
+    where = images_of(finding.class_name) if finding.class_name else "images of all classes"
     with_it, without = _percent(effect.present), _percent(effect.absent)
     worse = "with" if finding.direction == "hurts" else "without"
     gap = (

@@ -15,6 +15,7 @@ from sundog.core.audit.cues import CueRecord
 from sundog.core.audit.measured import Measured
 from sundog.core.audit.summary import Change
 from sundog.core.inspection.finding import Finding
+from sundog.core.inspection.wording import images_of
 from sundog.core.statistics import (
     Estimate,
     mean_interval,
@@ -199,8 +200,7 @@ def _simultaneous(found: Estimate, tests: int) -> Estimate:
 
 
 def _slice_name(finding: Finding) -> str:
-    where = f"{finding.class_name} images" if finding.class_name else "images"
-    return f"{where} with {' + '.join(finding.concepts)}"
+    return f"{images_of(finding.class_name)} with {' + '.join(finding.concepts)}"
 
 
 def _few(names: Sequence[str], most: int = 3) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from sundog.core.audit.measured import Measured
 from sundog.core.audit.summary import AuditSummary
+from sundog.core.inspection import wording
 from sundog.core.inspection.finding import Effect
 from sundog.core.inspection.wording import p_text
 from sundog.core.statistics import Estimate
@@ -93,17 +94,13 @@ def size(value: Estimate, *, negative: bool = False) -> str:
 
 
 def images_of(class_name: str) -> str:
-    """Write whose images: ``tench images``, ``images of class 5``, ``images`` of all classes."""
-    if not class_name:
-        return "images"
-    name = class_named(class_name)
-    return f"images of {name}" if name.startswith("class ") else f"{name} images"
+    """Write whose images, as :func:`wording.images_of`, a long name cut."""
+    return wording.images_of(clip(class_name, 60))
 
 
 def class_named(class_name: str) -> str:
-    """Write the name of a class; one without letters gets the word: ``class 5``."""
-    name = clip(class_name, 60)
-    return name if any(map(str.isalpha, name)) or not name else f"class {name}"
+    """Write the name of a class, as :func:`wording.class_named`, a long name cut."""
+    return wording.class_named(clip(class_name, 60))
 
 
 def quoted(names: Sequence[str], *, most: int = 4) -> str:

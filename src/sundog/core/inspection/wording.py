@@ -9,11 +9,25 @@ from sundog.core.inspection.finding import Effect, Finding
 from sundog.core.inspection.results import Judged
 
 
+def class_named(class_name: str) -> str:
+    """Write the name of a class; one without letters gets the word: ``class 5``."""
+    plain = class_name and not any(map(str.isalpha, class_name))
+    return f"class {class_name}" if plain else class_name
+
+
+def images_of(class_name: str) -> str:
+    """Write whose images: ``tench images``, ``images of class 5``, ``images`` of all classes."""
+    if not class_name:
+        return "images"
+    name = class_named(class_name)
+    return f"{name} images" if name == class_name else f"images of {name}"
+
+
 def claim(finding: Finding, names: Sequence[str] | None = None) -> str:
     """Return one sentence: how right the images with the concept are, and the others."""
     effect = finding.effect
     what = " + ".join(f"'{name}'" for name in names or finding.concepts)
-    where = f"{finding.class_name} images" if finding.class_name else "images of all classes"
+    where = images_of(finding.class_name) if finding.class_name else "images of all classes"
     measure, unit = (
         ("are right", " of the time")
         if effect.metric == "accuracy"
