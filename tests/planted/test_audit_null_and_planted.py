@@ -138,7 +138,7 @@ def unknown(subjects, tmp_path_factory):
             methods=parse_methods("gradient_x_input"),
             map_images=24,
             shown=2,
-            limit=100,
+            limit=200,
             hints=False,
             taggers=None,
             progress=False,

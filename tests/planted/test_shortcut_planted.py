@@ -19,6 +19,7 @@ from sundog.bias.shortcut_repeat import (
     repeats_cast,
 )
 from sundog.bias.shortcut_screen import Bench
+from sundog.core.echo import echo
 from sundog.core.errors import InputError
 from sundog.data.components.component import Component
 from sundog.models.classifier import Classifier
@@ -306,20 +307,20 @@ def test_a_class_repeats_a_cast_only_if_its_images_share_one_that_others_lack():
     assert not repeats_cast(images[:8], np.repeat([0, 1], 4))  # too few to say so
 
 
-@pytest.mark.parametrize(("classes", "echo"), [(2, 1.8), (3, 1.35), (10, 1.0), (1000, 1.0)])
-def test_with_few_classes_a_cue_must_pull_more(classes, echo):
+@pytest.mark.parametrize(("classes", "factor"), [(2, 1.8), (3, 1.35), (10, 1.0), (1000, 1.0)])
+def test_with_few_classes_a_cue_must_pull_more(classes, factor):
     """Content that speaks against the label moves its probability to the others alike."""
     plain = torch.full((4, classes), 0.0, dtype=torch.float64)
     plain[:, 0] = 1.0
     images, labels = torch.rand(4, 3, 8, 8), torch.zeros(4, dtype=torch.int64)
     bench = Bench(classifier(), images, labels, plain, 8, 0, [0])
-    assert bench.echo == pytest.approx(echo)
+    assert echo(classes) == pytest.approx(factor)
     candidate = Candidate("tint", 0.1, Component("colour"), family="colour")
-    assert bench.margin(candidate) == pytest.approx(0.1 * echo)
+    assert bench.margin(candidate) == pytest.approx(0.1 * factor)
     lost = 0.3  # a loss shared by the other classes, as pull
     shared = (lost + lost / (classes - 1)) / 2
     tenth = (lost + lost / 9) / 2
-    assert max(shared / tenth, 1.0) == pytest.approx(echo)
+    assert max(shared / tenth, 1.0) == pytest.approx(factor)
 
 
 class Agrees(nn.Module):

@@ -15,6 +15,7 @@ from typing import Literal
 from sundog.core.audit.cues import CueRecord, Cues
 from sundog.core.audit.measured import Measured
 from sundog.core.audit.summary import Explanations, Performance, Risk, Stage
+from sundog.core.echo import echo
 from sundog.core.inspection.finding import Finding
 from sundog.core.inspection.wording import images_of
 
@@ -75,7 +76,7 @@ def decide(facts: Facts) -> tuple[Verdict, str]:
     if not tested:
         return "cannot tell", "no component could be moved between these images"
     excess = _typical([test.detectable for test in tested])
-    if excess > DETECTABLE:
+    if excess > DETECTABLE * echo(facts.classes):
         images = 0 if facts.cues is None else facts.cues.images
         return "cannot tell", (
             f"with n = {images:,} images {_seen(excess)} of flips by a moved component would have "

@@ -277,6 +277,7 @@ def _conclude(
                 claimed=tuple(cue.key for cue in cues if run in cue.claimed_in),
                 detectable=detectable(found.table),
                 images=found.images,
+                classes=len(first.class_names),
             )
             for run, found in searched.items()
         },

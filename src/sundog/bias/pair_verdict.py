@@ -17,12 +17,14 @@ import numpy as np
 import pandas as pd
 
 from sundog.bias.pair_cues import CrossedCue, RunOnCue
+from sundog.core.echo import TYPICAL, echo
 from sundog.core.statistics import Estimate
 
 Standing = Literal["biased", "no shortcut found", "cannot tell"]
 Decision = Literal["one", "several", "all", "none", "cannot tell"]
 WORTH = 0.3
-"""A search whose typical test would miss a pull of 30 points cannot clear a model."""
+"""A search whose typical test would miss a pull of 30 points (with ten classes; with fewer the same
+loss pulls more, see :func:`echo`) cannot clear a model."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,13 @@ class Found:
         detectable: smallest pull that the typical test would have claimed with 80 % power: see
             :func:`detectable`; None if it could test nothing.
         images: that were used.
+        classes: of the classifier.
     """
 
     claimed: tuple[str, ...]
     detectable: float | None
     images: int
+    classes: int = TYPICAL
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,7 @@ def _standing(
     pulls = {key: cue.of(run).pull for key, cue in crossed.items()}
     if found.claimed or any(pull.low > margins[key] for key, pull in pulls.items()):
         return "biased"
-    able = found.detectable is not None and found.detectable <= WORTH
+    able = found.detectable is not None and found.detectable <= WORTH * echo(found.classes)
     free = all(pull.high < margins[key] for key, pull in pulls.items())
     return "no shortcut found" if able and free else "cannot tell"
 

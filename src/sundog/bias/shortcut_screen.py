@@ -14,6 +14,7 @@ from sundog.bias.shortcut_candidate import Candidate
 from sundog.bias.shortcut_effect import probabilities
 from sundog.bias.shortcut_grid import LARGEST, Box, box_of, window
 from sundog.bias.shortcut_pairs import Pairs, chunks, draw_pairs
+from sundog.core.echo import echo
 from sundog.core.shapes import Images, Labels
 from sundog.models.classifier import Classifier
 
@@ -57,27 +58,17 @@ class Bench:
         own = self.plain.gather(1, self.labels[:, None])[right]
         return float(own.mean())
 
-    @property
-    def echo(self) -> float:
-        """Pull of content that speaks against the label and for no class, against ten classes.
-
-        What the label loses goes to the C - 1 others alike: ``(1 + 1 / (C - 1)) / (1 + 1 / 9)``,
-        1.8 for two classes; 1 from ten classes on.
-        """
-        classes = self.plain.shape[1]
-        return max(1.0, (1 + 1 / max(classes - 1, 1)) / (1 + 1 / 9))
-
     def margin(self, candidate: Candidate, *, class_index: int | None = None) -> float:
         """Return the pull that needs no cue, of this classifier.
 
         The margin of a part is relative to how sure the classifier is: one that gives the label .6
         has .6 to lose. A single class must show three times the margin: what sound models make of
         one class (a white ball on green, the eyes of a face) varies more. With few classes the
-        donor's class gets what the label loses, whatever the reason: see :attr:`echo`.
+        donor's class gets what the label loses, whatever the reason: see :func:`echo`.
         """
         alone = candidate.local and candidate.also is None
         sure = self.confidence if alone else 1.0
-        more = self.echo * (1 if class_index is None else 3)
+        more = echo(self.plain.shape[1]) * (1 if class_index is None else 3)
         return min(candidate.margin * sure * more, 0.9)
 
     def pairs(

@@ -9,11 +9,13 @@ from statistics import median
 from sundog.core.audit.gate import Gate, judge_limit, magnitude, together
 from sundog.core.audit.measured import Measured
 from sundog.core.audit.summary import AuditSummary, Group
+from sundog.core.echo import echo
 from sundog.core.errors import InputError
 from sundog.core.inspection.finding import Finding
 
 DETECTABLE = 0.3
-"""A search whose typical test would miss a pull of 30 points does not clear a classifier."""
+"""A search whose typical test would miss a pull of 30 points (with ten classes; with fewer the same
+loss pulls more, see :func:`echo`) does not clear a classifier."""
 REJECTED = frozenset(("core", "concept absent"))
 """What a person says of a finding or a cue that is no bias: it is then reported, not judged."""
 
@@ -220,7 +222,7 @@ def _other_parts(audit: AuditSummary) -> list[Gate]:
     if not others:
         return []
     worth = median(math.inf if t.detectable is None else t.detectable for t in others)
-    able = worth <= DETECTABLE
+    able = worth <= DETECTABLE * echo(len(audit.class_names))
     seen = "any pull" if math.isinf(worth) else f"a pull below {100 * worth:.0f} points"
     return [
         Gate(
