@@ -172,6 +172,17 @@ def test_the_quality_of_a_jpeg_is_read_from_its_pixels(quality):
     assert jpeg_qualities(torch.full((1, 3, 32, 32), 0.5)) == [UNKNOWN]
 
 
+def test_of_a_large_image_the_middle_is_read_whatever_surrounds_it():
+    from skimage import data
+
+    pixels = encode(np.ascontiguousarray(data.astronaut()[:320, :352]), 46).copy()
+    pixels[:96], pixels[-96:] = 0, 255  # would hide the ghost, if they were looked at
+    pixels[:, :96], pixels[:, -96:] = 255, 0
+    whole = torch.tensor(pixels).permute(2, 0, 1)[None] / 255
+    middle = whole[:, :, 112:208, 128:224]
+    assert jpeg_qualities(whole) == jpeg_qualities(middle) == [46]
+
+
 def test_a_read_quality_is_what_the_receiver_is_encoded_at():
     from skimage import data
 

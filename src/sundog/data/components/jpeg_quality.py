@@ -43,7 +43,7 @@ def jpeg_qualities(images: Images) -> list[int]:
     Source: Farid, 2009, IEEE TIFS 4(1), "Exposing digital forgeries from JPEG ghosts".
     """
     pixels = (images.detach().cpu().permute(0, 2, 3, 1).double() * 255).round().to(torch.uint8)
-    return [_quality(np.ascontiguousarray(image)) for image in pixels.numpy()]
+    return [_quality(np.ascontiguousarray(_middle(image))) for image in pixels.numpy()]
 
 
 def encode(pixels: UInt8[np.ndarray, "height width 3"], quality: int) -> np.ndarray:
@@ -64,13 +64,11 @@ def encoded(image: Tensor, quality: int) -> Tensor:
 
 def _quality(pixels: UInt8[np.ndarray, "height width 3"]) -> int:
     key = hashlib.blake2b(pixels.tobytes(), digest_size=16, key=str(pixels.shape).encode()).digest()
-    if key in _KNOWN:
-        _KNOWN.move_to_end(key)
-        return _KNOWN[key]
-    found = _ghost(pixels)
-    _KNOWN[key] = found
-    if len(_KNOWN) > _MOST_KNOWN:
-        _KNOWN.popitem(last=False)
+    found = _KNOWN.get(key)
+    if found is None:
+        found = _KNOWN[key] = _ghost(pixels)
+        if len(_KNOWN) > _MOST_KNOWN:
+            _KNOWN.popitem(last=False)
     return found
 
 
