@@ -17,9 +17,9 @@ from jaxtyping import Bool, Float
 
 from sundog.bias.shortcut_candidate import MARGINS, Candidate
 from sundog.bias.shortcut_effect import probabilities
+from sundog.bias.shortcut_grid import whole_candidates
 from sundog.bias.shortcut_pairs import chunks
 from sundog.bias.shortcut_screen import Bench
-from sundog.data.components.component import Component
 
 MOST = 5
 """Components whose pairs are tried: those that disturb most; the colour cast always is one."""
@@ -27,9 +27,7 @@ TESTED = 2
 """Conjunctions that are tested."""
 BROKEN = 0.06
 """Probability of the label that must be lost by moving one alone, beyond moving both."""
-CAST = Candidate(
-    "colour cast", MARGINS["cast"], component=Component("cast", {}), family="cast", area=0.8
-)
+CAST = next(c for c in whole_candidates() if c.family == "cast")
 """In a conjunction a cast tells nothing by itself, so that no class repeats it."""
 
 
@@ -58,7 +56,7 @@ def conjunctions(
     for (one, first), (two, second) in combinations([kept[0], *order[:MOST]], 2):
         if one.family == two.family or not (one.local or two.local):
             continue
-        both = together(one, two)
+        both = together(one, two, margin=MARGINS["conjunction"], broken=BROKEN)
         gain = own_donor(bench, both, among, most=most) - (first + second) / 2
         found.append((float(gain.mean()), both))
     best = sorted(found, key=lambda row: -row[0])[:TESTED]
@@ -70,16 +68,25 @@ def plainly(candidate: Candidate) -> Candidate:
     return replace(candidate, masks=None, give=None)
 
 
-def together(one: Candidate, two: Candidate) -> Candidate:
-    """Return the candidate of two components that tell something only together."""
+def together(
+    one: Candidate, two: Candidate, *, margin: float, broken: float | None = None
+) -> Candidate:
+    """Return the candidate of two components that are moved together.
+
+    Args:
+        one: with a component.
+        two: with another.
+        margin: pull that needs no cue.
+        broken: see :class:`Candidate`.
+    """
     return Candidate(
         name=f"{one.name} together with {two.name}",
-        margin=MARGINS["conjunction"],
+        margin=margin,
         component=one.component,
         also=two.component,
         family="pair",
         area=1.0,
-        broken=BROKEN,
+        broken=broken,
     )
 
 

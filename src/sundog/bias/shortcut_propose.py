@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sundog.bias.shortcut_candidate import MARGINS, SMALL_MARK, Candidate
-from sundog.bias.shortcut_conjunction import conjunctions
+from sundog.bias.shortcut_conjunction import conjunctions, together
 from sundog.bias.shortcut_grid import (
     Box,
     box_of,
@@ -243,15 +243,8 @@ def _together(look: Callable[[Candidate], Screened], singles: Sequence[Screened]
                 continue
             if not (one.candidate.local or two.candidate.local):
                 continue
-            both = look(
-                Candidate(
-                    name=f"{one.candidate.name} together with {two.candidate.name}",
-                    margin=max(MARGINS["pair"], one.candidate.margin + two.candidate.margin + BOTH),
-                    component=one.candidate.component,
-                    also=two.candidate.component,
-                    family="pair",
-                    area=1.0,
-                )
-            )
+            least = one.candidate.margin + two.candidate.margin + BOTH
+            margin = max(MARGINS["pair"], least)
+            both = look(together(one.candidate, two.candidate, margin=margin))
             found.append((both.pull - max(one.pull, 0.0) - max(two.pull, 0.0), both))
     return [max(found, key=lambda row: row[0])[1]] if found else []

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from sundog.core.shapes import Images
-
-_LEAST = 1e-3
+from sundog.data.components.colour import moments
 
 
 def transfer_cast(images: Images, donors: Images) -> Images:
@@ -25,8 +23,8 @@ def transfer_cast(images: Images, donors: Images) -> Images:
 
     Source: Reinhard et al., 2001, IEEE CG&A 21(5), the differences between channels alone.
     """
-    own_std, own_mean = _moments(images)
-    std, mean = _moments(donors)
+    own_mean, own_std = moments(images)
+    mean, std = moments(donors)
     goal_mean = _level(own_mean) + mean - _level(mean)
     goal_std = _level(own_std) * std / _level(std)
     return ((images - own_mean) * (goal_std / own_std) + goal_mean).clamp(0, 1)
@@ -43,10 +41,5 @@ def casts(images: Images) -> Float[Tensor, "batch 3"]:
     return mean - mean.mean(dim=1, keepdim=True)
 
 
-def _moments(images: Images) -> tuple[Tensor, Tensor]:
-    std, mean = torch.std_mean(images, dim=(2, 3), keepdim=True, correction=0)
-    return std.clamp_min(_LEAST), mean
-
-
-def _level(moments: Tensor) -> Tensor:
-    return moments.mean(dim=1, keepdim=True)
+def _level(found: Tensor) -> Tensor:
+    return found.mean(dim=1, keepdim=True)

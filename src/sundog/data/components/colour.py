@@ -21,11 +21,12 @@ def transfer_colour(images: Images, donors: Images) -> Images:
 
     Source: Reinhard et al., 2001, IEEE CG&A 21(5), here in RGB.
     """
-    own_mean, own_std = _moments(images)
-    mean, std = _moments(donors)
+    own_mean, own_std = moments(images)
+    mean, std = moments(donors)
     return ((images - own_mean) * (std / own_std) + mean).clamp(0, 1)
 
 
-def _moments(images: Images) -> tuple[Images, Images]:
+def moments(images: Images) -> tuple[Images, Images]:
+    """Return mean and standard deviation (at least 0.001) of each channel, ``[batch, 3, 1, 1]``."""
     std, mean = torch.std_mean(images, dim=(2, 3), keepdim=True, correction=0)
     return mean, std.clamp_min(_LEAST)
